@@ -1,0 +1,150 @@
+"""What a backend is: the few things the array API standard leaves open."""
+
+from __future__ import annotations
+
+import sys
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from typing import Any, ClassVar
+
+Array = Any  # an array of any library that follows the array API standard
+Tree = Any  # nested tuples, lists and dicts with arrays at the leaves
+
+MATMUL_PRECISIONS = {-12: "float32", -9: "tf32"}  # the smallest 2**k beside 1 that a product keeps
+
+
+class ArraybenchError(Exception):
+    """The base of every error that this project raises for a person to read."""
+
+
+class BackendError(ArraybenchError, ValueError):
+    """A backend that was asked for is unknown, or cannot be used here; the message says why."""
+
+
+class Backend(ABC):
+    """One array library on one device.
+
+    `xp` is the array API namespace given to code in `core`; everything else here is what the standard leaves
+    open: how arrays get to the device and back, when they are really there, and how a function is compiled.
+    """
+
+    name: ClassVar[str]
+    xp: Any
+    device: str
+
+    compiles: ClassVar[bool] = False
+    """Whether `compile` returns anything but the function itself."""
+
+    flat_parameters: ClassVar[bool] = True
+    """Whether one flat vector of parameters is faster than an array for each (it is where every call costs)."""
+
+    timed: ClassVar[bool] = True
+    """Whether timing this backend means anything (array-api-strict only checks)."""
+
+    @classmethod
+    @abstractmethod
+    def devices(cls) -> tuple[str, ...]:
+        """Name the usable devices, the default one first; raise BackendError with the reason when there is none."""
+
+    @classmethod
+    @abstractmethod
+    def version(cls) -> str:
+        """Return the array library's version."""
+
+    @abstractmethod
+    def __init__(self, device: str) -> None:
+        """Take a device of `devices()`."""
+
+    @abstractmethod
+    def asarray(self, host: Any, dtype: str | None = None) -> Array:
+        """Place a host array (or an array already here) on this device, as `dtype` when one is named."""
+
+    @abstractmethod
+    def to_numpy(self, array: Array) -> Any:
+        """Return a NumPy array with the values of an array of this backend."""
+
+    @abstractmethod
+    def owns(self, array: Any) -> bool:
+        """Tell whether this is an array of this backend's library."""
+
+    def synchronize(self, tree: Tree) -> Tree:
+        """Return the tree when every array in it has been computed."""
+        return tree
+
+    def compile(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """Return the compiled form of a pure function; the function itself where the library has no compiler."""
+        return function
+
+    def fold(
+        self, step: Callable[[Tree, Tree], tuple[Tree, Tree]], state: Tree, batches: tuple[Array, ...]
+    ) -> tuple[Tree, Tree]:
+        """Run `state, output = step(state, batch)` over the leading axis of every array in `batches`.
+
+        Returns the last state and the outputs, stacked along a new leading axis (the contract of `jax.lax.scan`).        A step's output is a tuple of arrays.
+        """
+        outputs = []
+        for batch in zip(*(self.xp.unstack(stacked) for stacked in batches), strict=True):
+            state, output = step(state, batch)
+            outputs.append(output)
+        return state, tuple(self.xp.stack(column) for column in zip(*outputs, strict=True))
+
+    def describe(self) -> dict[str, Any]:
+        """Return what a reader of a measurement must know: versions, device, threads and precision in effect."""
+        return {
+            "backend": self.name,
+            "version": self.version(),
+            "device": self.device,
+            "device_name": None,
+            "driver": None,
+            "memory_bytes": None,
+            "blas": None,
+            "threads": None,
+            "matmul_precision": self.matmul_precision(),
+        }
+
+    def matmul_precision(self) -> str:
+        """Probe the precision of a float32 product: the finest step beside 1 that survives it."""
+        for exponent, precision in MATMUL_PRECISIONS.items():
+            diagonal = [[1.0 + 2.0**exponent if i == j else 0.0 for j in range(64)] for i in range(64)]
+            ones = [[1.0 if i == j else 0.0 for j in range(64)] for i in range(64)]
+            product = self.xp.matmul(self.asarray(diagonal, "float32"), self.asarray(ones, "float32"))
+            if float(self.to_numpy(product)[0, 0]) > 1.0:
+                return precision
+        return "bfloat16"
+
+    def peak_memory(self) -> int:
+        """Return the most memory that the device has held for this process, in bytes; on a CPU the process's own peak."""
+        import resource  # absent on Windows, where only this method is lost
+
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return peak if sys.platform == "darwin" else peak * 1024
+
+    @property
+    def spec(self) -> str:
+        """The text that `backends.get` and ARRAY_BACKEND take for this backend."""
+        return f"{self.name}:{self.device}"
+
+    def __repr__(self) -> str:
+        return f"<Backend {self.spec}>"
+
+
+def leaves(tree: Tree) -> Iterator[Array]:
+    """Yield the arrays of a tree, left to right."""
+    if isinstance(tree, dict):
+        tree = tuple(tree.values())
+    if isinstance(tree, (tuple, list)):
+        for branch in tree:
+            yield from leaves(branch)
+    elif tree is not None:
+        yield tree
+
+
+def library_missing(library: str, install: str) -> BackendError:
+    """Return the error for a library that is not installed."""
+    return BackendError(f"{library} is not installed (pip install '{install}')")
+
+
+def first_line(error: BaseException) -> str:
+    """Return the first line of a library's own message."""
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__

@@ -1,0 +1,54 @@
+"""The host's side of every backend: NumPy arrays, and the seeded generator that every random draw comes from.
+
+Draws are made here and then placed, so that every backend starts from the same bits and sees the same batches.
+"""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import numpy as np
+
+HostArray = np.ndarray
+Generator = np.random.Generator
+
+_generator = np.random.default_rng()
+
+
+def generator(seed: int | None = None) -> Generator:
+    """Return a new generator for `seed`; with none, the one that `set_seed` seeds."""
+    return _generator if seed is None else np.random.default_rng(seed)
+
+
+def set_seed(seed: int) -> None:
+    """Seed Python's, NumPy's and this project's generators."""
+    global _generator
+    random.seed(seed)
+    np.random.seed(seed)
+    _generator = np.random.default_rng(seed)
+
+
+def asarray(values: Any, dtype: str | None = None, *, copy: bool = False) -> HostArray:
+    """Return `values` as a NumPy array."""
+    return np.array(values, dtype=dtype) if copy else np.asarray(values, dtype=dtype)
+
+
+def zeros(shape: tuple[int, ...]) -> HostArray:
+    """Return float64 zeros."""
+    return np.zeros(shape)
+
+
+def arange(n: int) -> HostArray:
+    """Return 0 to n - 1."""
+    return np.arange(n)
+
+
+def concatenate(arrays: list[HostArray]) -> HostArray:
+    """Return the arrays joined along their first axis."""
+    return arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
+
+
+def columns(*arrays: HostArray) -> HostArray:
+    """Return one-dimensional arrays as the columns of a matrix."""
+    return np.stack(arrays, axis=1)

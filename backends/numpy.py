@@ -1,0 +1,71 @@
+"""NumPy on the CPU."""
+
+from __future__ import annotations
+
+import types
+from typing import Any
+
+import array_api_compat.numpy as compat
+import numpy as np
+import threadpoolctl
+
+from backends.base import Array, Backend
+
+
+def _sum(x: Array, /, *, axis: Any = None, dtype: Any = None, keepdims: Any = False) -> Array:
+    return np.add.reduce(x, axis=axis, dtype=dtype, keepdims=keepdims)
+
+
+def _max(x: Array, /, *, axis: Any = None, keepdims: Any = False) -> Array:
+    return np.maximum.reduce(x, axis=axis, keepdims=keepdims)
+
+
+def _reshape(x: Array, /, shape: tuple[int, ...]) -> Array:
+    return x.reshape(shape)
+
+
+# The standard's functions, less the Python wrappers around the few that a training step calls all the time: on 32 rows
+# np.sum takes 2.1 µs where its own reduction takes 0.9, np.reshape 0.7 and 0.1, compat's matmul 1.3 and 0.9.
+xp = types.ModuleType("numpy", "NumPy's array API namespace without wrappers around its small functions.")
+xp.__dict__.update(vars(compat) | {"matmul": np.matmul, "sum": _sum, "max": _max, "reshape": _reshape})
+
+
+class NumpyBackend(Backend):
+    """NumPy, each call done when it returns."""
+
+    name = "numpy"
+    xp = xp
+
+    @classmethod
+    def devices(cls) -> tuple[str, ...]:
+        return ("cpu",)
+
+    @classmethod
+    def version(cls) -> str:
+        return np.__version__
+
+    def __init__(self, device: str = "cpu") -> None:
+        self.device = device
+
+    def asarray(self, host: Any, dtype: str | None = None) -> Array:
+        return np.asarray(host, dtype=dtype)
+
+    def to_numpy(self, array: Array) -> Any:
+        return np.asarray(array)
+
+    def owns(self, array: Any) -> bool:
+        return isinstance(array, np.ndarray | np.generic)
+
+    def describe(self) -> dict[str, Any]:
+        return super().describe() | blas_in_use()
+
+
+def blas_in_use() -> dict[str, Any]:
+    """Return the BLAS library that NumPy loaded, the kernel it chose for this processor and its threads."""
+    pools = [pool for pool in threadpoolctl.threadpool_info() if pool["user_api"] == "blas"]
+    own = [pool for pool in pools if "numpy" in pool["filepath"]] or pools
+    if not own:
+        return {"blas": None, "threads": None}
+    pool = own[0]
+    name = " ".join(str(pool[key]) for key in ("internal_api", "version", "architecture") if pool.get(key))
+    return {"blas": name, "threads": pool["num_threads"]}

@@ -1,0 +1,25 @@
+"""One neural network, written once against the array API standard, with the face of Keras 3: `import core as keras`."""
+
+from core import activations, config, datasets, initializers, layers, losses, metrics, optimizers, utils
+from core import sequential as models
+from core.layers import Activation, Dense, Input, Normalization
+from core.sequential import History, Sequential
+
+__all__ = [
+    "Activation",
+    "Dense",
+    "History",
+    "Input",
+    "Normalization",
+    "Sequential",
+    "activations",
+    "config",
+    "datasets",
+    "initializers",
+    "layers",
+    "losses",
+    "metrics",
+    "models",
+    "optimizers",
+    "utils",
+]

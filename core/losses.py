@@ -1,0 +1,165 @@
+"""Loss functions and their gradients, with Keras 3's formulas.
+
+`forward(target, prediction)` gives one loss per example and what `backward` needs; `backward` gives the gradient of each
+example's loss with respect to the prediction. A loss on logits has its link function (sigmoid, softmax) inside, which is
+stable where the probability itself saturates and makes the gradient `p - y`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import array_api_extra as xpx
+from array_api_compat import array_namespace
+
+from core.activations import ActivationFunction, sigmoid, softmax
+
+Array = Any
+Namespace = Any
+
+EPSILON = 1e-7  # keras.config.epsilon()
+
+
+@dataclass(frozen=True)
+class Loss:
+    """The interface of every loss. Calling one gives the mean over the batch, a 0-d array."""
+
+    name: ClassVar[str]
+
+    link: ClassVar[ActivationFunction | None] = None
+    """The activation that this loss can take over when it is the last one of a network."""
+
+    sparse_targets: ClassVar[bool] = False
+    """Whether targets are class numbers of shape (n,), not rows of the prediction's shape."""
+
+    def __call__(self, target: Array, prediction: Array) -> Array:
+        xp = array_namespace(target, prediction)
+        losses, _ = self.forward(target, prediction, xp=xp)
+        return xp.mean(losses)
+
+    def forward(self, target: Array, prediction: Array, *, xp: Namespace) -> tuple[Array, Any]:
+        """Return the losses, shape (n,), and what `backward` needs. The prediction has shape (n, units)."""
+        raise NotImplementedError(f"{type(self).__name__} has no forward")
+
+    def backward(self, residual: Any, *, xp: Namespace) -> Array:
+        """Return the gradient of each example's loss with respect to its prediction, shape (n, units)."""
+        raise NotImplementedError(f"{type(self).__name__} has no backward")
+
+
+@dataclass(frozen=True)
+class MeanSquaredError(Loss):
+    """Mean over the units of (p - y)²."""
+
+    name: ClassVar[str] = "mean_squared_error"
+
+    def forward(self, target: Array, prediction: Array, *, xp: Namespace) -> tuple[Array, Any]:
+        error = prediction - target
+        return xp.mean(error * error, axis=-1), error
+
+    def backward(self, residual: Any, *, xp: Namespace) -> Array:
+        error = residual
+        return error * (2.0 / error.shape[-1])
+
+
+@dataclass(frozen=True)
+class BinaryCrossentropy(Loss):
+    """Mean over the units of -(y log p + (1 - y) log(1 - p)).
+
+    Probabilities are clipped to [1e-7, 1 - 1e-7], and the gradient is zero outside. With `from_logits` the prediction is
+    z, p is sigmoid(z), and the loss is log(1 + eᶻ) - y z.
+    """
+
+    from_logits: bool = False
+    name: ClassVar[str] = "binary_crossentropy"
+
+    link: ClassVar[ActivationFunction | None] = sigmoid
+
+    def forward(self, target: Array, prediction: Array, *, xp: Namespace) -> tuple[Array, Any]:
+        y = target
+        if self.from_logits:
+            z = prediction
+            losses = xp.logaddexp(z, 0.0) - y * z
+        else:
+            p = xp.clip(prediction, EPSILON, 1.0 - EPSILON)
+            losses = -(y * xp.log(p) + (1.0 - y) * xp.log(1.0 - p))
+        return _mean_over_units(losses, xp), (y, prediction)
+
+    def backward(self, residual: Any, *, xp: Namespace) -> Array:
+        y, prediction = residual
+        if self.from_logits:
+            gradient = sigmoid.forward(prediction, xp) - y
+        else:
+            p = xp.clip(prediction, EPSILON, 1.0 - EPSILON)
+            gradient = xp.where(p == prediction, (p - y) / (p * (1.0 - p)), 0.0)
+        units = prediction.shape[-1]
+        return gradient if units == 1 else gradient * (1.0 / units)
+
+
+@dataclass(frozen=True)
+class CategoricalCrossentropy(Loss):
+    """-Σ y log p over the classes, the targets one row of class probabilities each (one-hot, as a rule).
+
+    Probabilities are divided by their sum and clipped to [1e-7, 1 - 1e-7], and the gradient is zero outside. With
+    `from_logits` the prediction is z and p is softmax(z).
+    """
+
+    from_logits: bool = False
+    name: ClassVar[str] = "categorical_crossentropy"
+
+    link: ClassVar[ActivationFunction | None] = softmax
+
+    def forward(self, target: Array, prediction: Array, *, xp: Namespace) -> tuple[Array, Any]:
+        y = target
+        if self.from_logits:
+            z = prediction - xp.max(prediction, axis=-1, keepdims=True)
+            log_p = z - xp.log(xp.sum(xp.exp(z), axis=-1, keepdims=True))
+            return -xp.sum(y * log_p, axis=-1), (y, log_p)
+        total = xp.sum(prediction, axis=-1, keepdims=True)
+        q = prediction / total
+        p = xp.clip(q, EPSILON, 1.0 - EPSILON)
+        return -xp.sum(y * xp.log(p), axis=-1), (y, q, p, total)
+
+    def backward(self, residual: Any, *, xp: Namespace) -> Array:
+        if self.from_logits:
+            y, log_p = residual
+            return xp.exp(log_p) * xp.sum(y, axis=-1, keepdims=True) - y
+        y, q, p, total = residual
+        dq = xp.where(p == q, -y / p, 0.0)
+        return (dq - xp.sum(dq * q, axis=-1, keepdims=True)) / total
+
+
+@dataclass(frozen=True)
+class SparseCategoricalCrossentropy(CategoricalCrossentropy):
+    """CategoricalCrossentropy whose targets are class numbers, shape (n,)."""
+
+    name: ClassVar[str] = "sparse_categorical_crossentropy"
+
+    sparse_targets: ClassVar[bool] = True
+
+    def forward(self, target: Array, prediction: Array, *, xp: Namespace) -> tuple[Array, Any]:
+        one_hot = xpx.one_hot(target, prediction.shape[-1], dtype=prediction.dtype, xp=xp)
+        return super().forward(one_hot, prediction, xp=xp)
+
+
+def _mean_over_units(losses: Array, xp: Namespace) -> Array:
+    """Return the mean over the last axis; for one unit, which is the common case, without a reduction."""
+    return losses[:, 0] if losses.shape[-1] == 1 else xp.mean(losses, axis=-1)
+
+
+LOSSES: dict[str, type[Loss]] = {
+    "mse": MeanSquaredError,
+    "mean_squared_error": MeanSquaredError,
+    "binary_crossentropy": BinaryCrossentropy,
+    "categorical_crossentropy": CategoricalCrossentropy,
+    "sparse_categorical_crossentropy": SparseCategoricalCrossentropy,
+}
+
+
+def get(loss: str | Loss) -> Loss:
+    """Return the loss of that name with its defaults, or the loss itself."""
+    if isinstance(loss, Loss):
+        return loss
+    if isinstance(loss, str) and loss in LOSSES:
+        return LOSSES[loss]()
+    raise ValueError(f"loss must be one of {', '.join(LOSSES)} or a Loss, got {loss!r}")

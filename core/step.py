@@ -1,0 +1,109 @@
+"""One training step as a pure function: forward propagation, backpropagation, update."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
+
+from core import activations, network
+from core.activations import ActivationFunction
+from core.layout import Layout, Packed
+from core.losses import Loss
+from core.metrics import Metric
+from core.network import Layers, Weights
+from core.optimizers import Optimizer
+
+Array = Any
+Namespace = Any
+Batch = tuple[Array, ...]  # inputs, targets and, where the examples have them, their weights
+Values = tuple[Array, ...]  # the loss of every example, then each metric's value for it: arrays of shape (n,)
+
+
+@dataclass(frozen=True)
+class Objective:
+    """A network and what it is judged by: all that stays while its weights change. Made by `objective`."""
+
+    layers: Layers
+    loss: Loss
+    link: ActivationFunction
+    metrics: tuple[Metric, ...]
+
+    def evaluate(self, weights: Weights, batch: Batch, *, xp: Namespace) -> Values:
+        """Return every example's loss and metrics, without sample weights."""
+        output, _ = network.forward(self.layers, weights, batch[0], xp=xp)
+        losses, _ = self.loss.forward(batch[1], output, xp=xp)
+        return self._values(losses, output, batch, xp)
+
+    def gradients(self, weights: Weights, batch: Batch, *, xp: Namespace) -> tuple[Weights, Values]:
+        """Return the gradient of the batch's mean loss for every trainable weight, and every example's loss and metrics.
+
+        Sample weights multiply the losses; as in Keras, the sum is still divided by the number of examples.
+        """
+        output, residuals = network.forward(self.layers, weights, batch[0], xp=xp)
+        losses, residual = self.loss.forward(batch[1], output, xp=xp)
+        dy = self.loss.backward(residual, xp=xp) * (1.0 / batch[0].shape[0])
+        if len(batch) == 3:
+            dy = dy * batch[2][:, None]
+        gradients = network.backward(self.layers, weights, residuals, dy, xp=xp)
+        return gradients, self._values(losses, output, batch, xp)
+
+    def _values(self, losses: Array, output: Array, batch: Batch, xp: Namespace) -> Values:
+        if not self.metrics:
+            return (losses,)
+        prediction = self.link.forward(output, xp)
+        return (losses, *(metric(batch[1], prediction, xp=xp) for metric in self.metrics))
+
+
+def objective(layers: Layers, loss: Loss, metrics: tuple[Metric, ...] = ()) -> Objective:
+    """Return the objective, with the last activation moved into the loss where the loss can take it over.
+
+    A sigmoid before a binary cross-entropy, a softmax before a categorical one: the gradient of the two together is p - y,
+    which still learns where the clipped probability no longer does. Metrics go on seeing the probability.
+    """
+    last = layers[-1]
+    if loss.link is None or getattr(last, "g", None) != loss.link or getattr(loss, "from_logits", False):
+        return Objective(layers, loss, activations.linear, metrics)
+    logits = replace(last, activation=activations.linear)  # type: ignore[call-arg]
+    return Objective((*layers[:-1], logits), replace(loss, from_logits=True), loss.link, metrics)  # type: ignore[call-arg]
+
+
+class State(NamedTuple):
+    """All that training changes, beside the weights that it leaves alone."""
+
+    parameters: Packed
+    slots: tuple[tuple[Array, ...], ...]  # for each packed array, what the optimizer keeps
+    t: Array  # the number of steps taken, 0-d and of the parameters' dtype, as the formulas take it
+    fixed: Weights
+
+
+@dataclass(frozen=True)
+class Training:
+    """An objective and the optimizer that lowers it."""
+
+    objective: Objective
+    optimizer: Optimizer
+    layout: Layout
+
+    def start(self, weights: Weights, zero: Array, *, xp: Namespace) -> State:
+        """Return the state before the first step; `zero` is a 0-d array where and as wide as the weights are."""
+        trainable = [layer.trainable for layer in self.objective.layers]
+        parameters = self.layout.pack(tuple(w if t else () for w, t in zip(weights, trainable, strict=True)), xp=xp)
+        fixed = tuple(() if t else w for w, t in zip(weights, trainable, strict=True))
+        slots = tuple(tuple(xp.zeros_like(p) for _ in range(self.optimizer.slot_count)) for p in parameters)
+        return State(parameters, slots, zero, fixed)
+
+    def weights(self, state: State, *, xp: Namespace) -> Weights:
+        """Return every layer's weights."""
+        trained = self.layout.unpack(state.parameters, xp=xp)
+        return tuple([own or fixed for own, fixed in zip(trained, state.fixed, strict=True)])
+
+    def step(self, state: State, batch: Batch, *, xp: Namespace) -> tuple[State, Values]:
+        """Return the state after one step, and the batch's loss and metrics before it."""
+        gradients, values = self.objective.gradients(self.weights(state, xp=xp), batch, xp=xp)
+        t = state.t + 1.0
+        updated = [
+            self.optimizer.update(w, g, slots, t, xp=xp)
+            for w, g, slots in zip(state.parameters, self.layout.pack(gradients, xp=xp), state.slots, strict=True)
+        ]
+        parameters, slots = zip(*updated, strict=True)
+        return State(parameters, slots, t, state.fixed), values

@@ -1,0 +1,56 @@
+"""The pure functions of `core.step` on one backend: placed, compiled, and folded over batches."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+from backends import Array, Backend
+from core import network
+from core.layout import Layout
+from core.network import Layers, Weights
+from core.optimizers import Optimizer
+from core.step import Batch, Objective, State, Training, Values
+
+
+def compiled_forward(layers: Layers, backend: Backend) -> Any:
+    """Return `(weights, x) -> output`, compiled."""
+
+    def forward(weights: Weights, x: Array) -> Array:
+        return network.forward(layers, weights, x, xp=backend.xp)[0]
+
+    return backend.compile(forward)
+
+
+class Trainer:
+    """Trains and evaluates one objective on one backend.
+
+    `run(state, data, order)` takes a step on every row of `order`, an array of shape (steps, batch) of indices into the
+    examples of `data`, all in one compiled call where the library compiles; it returns the new state and every example's
+    loss and metrics, shape (steps, batch), as they were when its batch was reached. `evaluate(weights, data)` gives them for
+    all of `data`, shape (n,).
+    """
+
+    def __init__(self, objective: Objective, optimizer: Optimizer, weights: Weights, backend: Backend) -> None:
+        self.backend = backend
+        parameters = tuple(w if layer.trainable else () for layer, w in zip(objective.layers, weights, strict=True))
+        self.training = Training(objective, optimizer, Layout.of(parameters, backend.flat_parameters))
+        self.run = backend.compile(self._run)
+        self.evaluate = backend.compile(partial(objective.evaluate, xp=backend.xp))
+
+    def start(self, weights: Weights, dtype: str) -> State:
+        """Return the state before the first step."""
+        return self.training.start(weights, self.backend.asarray(0.0, dtype), xp=self.backend.xp)
+
+    def weights(self, state: State) -> Weights:
+        """Return the weights of a state, layer by layer."""
+        return self.training.weights(state, xp=self.backend.xp)
+
+    def _run(self, state: State, data: Batch, order: Array) -> tuple[State, Values]:
+        batches = tuple(self._gather(array, order) for array in data)
+        return self.backend.fold(partial(self.training.step, xp=self.backend.xp), state, batches)
+
+    def _gather(self, array: Array, order: Array) -> Array:
+        xp = self.backend.xp
+        rows = xp.take(array, xp.reshape(order, (-1,)), axis=0)
+        return xp.reshape(rows, (*order.shape, *array.shape[1:]))

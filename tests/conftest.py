@@ -1,0 +1,47 @@
+"""The one fixture that gives a backend, and the checks that every test module shares."""
+
+from __future__ import annotations
+
+import os
+
+import numpy as np
+import pytest
+
+import backends
+from backends import host
+from core import config
+
+USABLE = [f"{found.name}:{device}" for found in backends.status() for device in found.devices if found.name != "strict"]
+# Strict's second simulated device catches any array that is silently made on the default one.
+EVERY_BACKEND = [
+    *USABLE,
+    *(["strict:device1"] if any(s.name == "strict" and s.usable for s in backends.status()) else []),
+]
+
+os.environ.pop("ARRAY_BACKEND", None)  # a test says itself which backend it runs on
+
+
+@pytest.fixture(params=EVERY_BACKEND)
+def backend(request: pytest.FixtureRequest) -> backends.Backend:
+    """Every backend that is usable on this machine, each on every device."""
+    return backends.get(request.param)
+
+
+@pytest.fixture(autouse=True)
+def _same_start():
+    """Give every test the same seed and float type."""
+    host.set_seed(0)
+    yield
+    config.set_floatx("float32")
+
+
+@pytest.fixture
+def generator() -> np.random.Generator:
+    return np.random.default_rng(0)
+
+
+def frozen(array: np.ndarray) -> np.ndarray:
+    """Return the array, read-only: whoever writes into an argument fails."""
+    array = np.array(array)
+    array.flags.writeable = False
+    return array
