@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 
 Array = Any  # an array of any library that follows the array API standard
 Tree = Any  # nested tuples, lists and dicts with arrays at the leaves
+Step = Callable[[Tree, Tree], tuple[Tree, Tree]]  # (state, batch) -> (state, output)
 
 MATMUL_PRECISIONS = {-12: "float32", -9: "tf32"}  # the smallest 2**k beside 1 that a product keeps
 
@@ -75,12 +76,11 @@ class Backend(ABC):
         """Return the compiled form of a pure function; the function itself where the library has no compiler."""
         return function
 
-    def fold(
-        self, step: Callable[[Tree, Tree], tuple[Tree, Tree]], state: Tree, batches: tuple[Array, ...]
-    ) -> tuple[Tree, Tree]:
+    def fold(self, step: Step, state: Tree, batches: tuple[Array, ...]) -> tuple[Tree, Tree]:
         """Run `state, output = step(state, batch)` over the leading axis of every array in `batches`.
 
-        Returns the last state and the outputs, stacked along a new leading axis (the contract of `jax.lax.scan`).        A step's output is a tuple of arrays.
+        Returns the last state and the outputs, stacked along a new leading axis (the contract of `jax.lax.scan`).
+        A step's output is a tuple of arrays.
         """
         outputs = []
         for batch in zip(*(self.xp.unstack(stacked) for stacked in batches), strict=True):

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable
 from typing import Any
 
-from backends.base import Array, Backend, BackendError, Tree, first_line, library_missing
+from backends.base import Array, Backend, BackendError, Step, Tree, first_line, library_missing
 
 try:
     import jax
@@ -55,9 +55,7 @@ class JaxBackend(Backend):
     def compile(self, function: Callable[..., Any]) -> Callable[..., Any]:
         return jax.jit(function)
 
-    def fold(
-        self, step: Callable[[Tree, Tree], tuple[Tree, Tree]], state: Tree, batches: tuple[Array, ...]
-    ) -> tuple[Tree, Tree]:
+    def fold(self, step: Step, state: Tree, batches: tuple[Array, ...]) -> tuple[Tree, Tree]:
         return jax.lax.scan(step, state, batches)
 
     def describe(self) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import types
+from collections.abc import Sequence
 from typing import Any
 
 import array_api_compat.numpy as compat
@@ -24,10 +25,14 @@ def _reshape(x: Array, /, shape: tuple[int, ...]) -> Array:
     return x.reshape(shape)
 
 
+def _stack(arrays: Sequence[Array], /, *, axis: int = 0) -> Array:
+    return np.asarray(arrays) if axis == 0 else np.stack(arrays, axis=axis)
+
+
 # The standard's functions, less the Python wrappers around the few that a training step calls all the time: on 32 rows
 # np.sum takes 2.1 µs where its own reduction takes 0.9, np.reshape 0.7 and 0.1, compat's matmul 1.3 and 0.9.
 xp = types.ModuleType("numpy", "NumPy's array API namespace without wrappers around its small functions.")
-xp.__dict__.update(vars(compat) | {"matmul": np.matmul, "sum": _sum, "max": _max, "reshape": _reshape})
+xp.__dict__.update(vars(compat) | {"matmul": np.matmul, "sum": _sum, "max": _max, "reshape": _reshape, "stack": _stack})
 
 
 class NumpyBackend(Backend):

@@ -13,6 +13,7 @@ On the second rung a layer is the course's `dense`:
 from __future__ import annotations
 
 import functools
+import types
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -23,26 +24,27 @@ from core.step import Batch, Objective, Values
 
 Array = Any
 Namespace = Any
+Product = Callable[[Array, Array, Namespace], Array]
 
 
 def by_multiplications(a: Array, b: Array, xp: Namespace) -> Array:
-    """Return `a @ b`, one multiplication at a time."""
-    (n, inner), m = a.shape, b.shape[1]
-    rows = []
-    for i in range(n):
-        row = []
-        for j in range(m):
-            z = a[i, 0] * b[0, j]
-            for k in range(1, inner):
-                z = z + a[i, k] * b[k, j]
-            row.append(z)
-        rows.append(xp.stack(row))
-    return xp.stack(rows)
+    """Return `a @ b`, one multiplication at a time; `a` is a vector or a matrix."""
+    if a.ndim == 2:
+        return xp.stack([by_multiplications(a[i, :], b, xp) for i in range(a.shape[0])])
+    row = []
+    for j in range(b.shape[1]):
+        z = a[0] * b[0, j]
+        for k in range(1, b.shape[0]):
+            z = z + a[k] * b[k, j]
+        row.append(z)
+    return xp.stack(row)
 
 
 def by_units(a: Array, b: Array, xp: Namespace) -> Array:
-    """Return `a @ b`, one inner product at a time: a unit of the layer, in the forward pass."""
-    return xp.stack([xp.stack([xp.matmul(a[i, :], b[:, j]) for j in range(b.shape[1])]) for i in range(a.shape[0])])
+    """Return `a @ b`, one inner product at a time: one unit of a layer, in the forward pass; `a` is a vector or a matrix."""
+    if a.ndim == 2:
+        return xp.stack([by_units(a[i, :], b, xp) for i in range(a.shape[0])])
+    return xp.stack([xp.vecdot(a, b[:, j]) for j in range(b.shape[1])])
 
 
 def by_library(a: Array, b: Array, xp: Namespace) -> Array:
@@ -50,17 +52,16 @@ def by_library(a: Array, b: Array, xp: Namespace) -> Array:
     return xp.matmul(a, b)
 
 
-class LoopNamespace:
-    """An array API namespace in which `matmul` is a rung's product."""
+@functools.cache
+def loop_namespace(xp: Namespace, product: Product) -> Namespace:
+    """Return the namespace `xp` with `product` in the place of `matmul`."""
 
-    def __init__(self, xp: Namespace, product: Callable[[Array, Array, Namespace], Array]) -> None:
-        self._xp, self._product = xp, product
+    def matmul(a: Array, b: Array) -> Array:
+        return product(a, b, xp)
 
-    def matmul(self, a: Array, b: Array) -> Array:
-        return self._product(a, b, self._xp)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._xp, name)
+    namespace = types.ModuleType(xp.__name__)
+    namespace.__dict__.update(vars(xp) | {"matmul": matmul})
+    return namespace
 
 
 @dataclass(frozen=True)
@@ -68,28 +69,28 @@ class Rung:
     """One way to write the products of a network."""
 
     name: str
-    product: Callable[[Array, Array, Namespace], Array]
+    product: Product
     one_example_at_a_time: bool
 
     def forward(self, layers: Layers, weights: Weights, x: Array, *, xp: Namespace) -> Array:
-        """Return the network's output for `x`."""
-        loops = LoopNamespace(xp, self.product)
-        return xp.concat([network.forward(layers, weights, part, xp=loops)[0] for (part,) in self._parts((x,))], axis=0)
+        """Return the network's output for `x`, shape (n, features)."""
+        if not self.one_example_at_a_time:
+            return network.forward(layers, weights, x, xp=xp)[0]
+        loops = loop_namespace(xp, self.product)
+        return xp.stack([network.forward(layers, weights, example, xp=loops)[0] for example in xp.unstack(x)])
 
     def gradients(
         self, objective: Objective, weights: Weights, batch: Batch, *, xp: Namespace
     ) -> tuple[Weights, Values]:
-        """Return what `objective.gradients` does, the gradient summed up example by example where the rung has them single."""
-        loops = LoopNamespace(xp, self.product)
-        parts = [objective.gradients(weights, part, xp=loops) for part in self._parts(batch)]
+        """Return what `objective.gradients` does, the mean taken over single examples where the rung has them single."""
+        if not self.one_example_at_a_time:
+            return objective.gradients(weights, batch, xp=xp)
+        loops = loop_namespace(xp, self.product)
+        examples = [tuple(array[i : i + 1, ...] for array in batch) for i in range(batch[0].shape[0])]
+        parts = [objective.gradients(weights, example, xp=loops) for example in examples]
         gradients = functools.reduce(_add, (own for own, _ in parts))
         mean = tuple(tuple(g * (1.0 / len(parts)) for g in layer) for layer in gradients)
         return mean, tuple(xp.concat(column, axis=0) for column in zip(*(values for _, values in parts), strict=True))
-
-    def _parts(self, batch: Batch) -> list[Batch]:
-        if not self.one_example_at_a_time:
-            return [batch]
-        return [tuple(array[i : i + 1, ...] for array in batch) for i in range(batch[0].shape[0])]
 
 
 def _add(a: Weights, b: Weights) -> Weights:

@@ -105,5 +105,5 @@ class Training:
             self.optimizer.update(w, g, slots, t, xp=xp)
             for w, g, slots in zip(state.parameters, self.layout.pack(gradients, xp=xp), state.slots, strict=True)
         ]
-        parameters, slots = zip(*updated, strict=True)
+        parameters, slots = zip(*updated, strict=True) if updated else ((), ())
         return State(parameters, slots, t, state.fixed), values

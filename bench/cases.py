@@ -1,0 +1,56 @@
+"""What is measured: cases are data, and this is the one list of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from bench.networks import COFFEE, NETWORKS
+from core.loops import LADDER
+
+EXAMPLES = 400
+EPOCH_ROWS = 200_000
+MATMUL_SIZES = (32, 64, 128, 256, 512, 1024, 2048, 4096)
+
+
+@dataclass(frozen=True)
+class Case:
+    """One row of the table, before a backend is chosen.
+
+    `implementation` is a rung of `core.loops.LADDER`, `compiled` (the last rung under the backend's compiler), `fold` (the
+    epoch as `Sequential.fit` runs it) or `hand_written` (plain NumPy that uses nothing of `core`). `batch_size` is how many
+    examples one call takes; for a square product, its rows.
+    """
+
+    workload: str
+    network: str
+    implementation: str
+    batch_size: int
+    dtype: str = "float32"
+
+    @property
+    def id(self) -> str:
+        """The case's name, as `--only` matches it."""
+        return f"{self.workload}/{self.network}/{self.implementation}"
+
+    def examples(self, batch_size: int) -> int:
+        """Return how many examples a call with that batch size goes through: all of them, in an epoch."""
+        return EPOCH_ROWS if self.workload == "epoch" else batch_size
+
+
+def all_cases() -> list[Case]:
+    """Return every case, in the order of the table; cases that are compared with each other are neighbours."""
+    rungs = (*(rung.name for rung in LADDER), "compiled")
+    forward = [
+        Case("forward", network, implementation, EXAMPLES)
+        for network in NETWORKS
+        for implementation in ("hand_written", *rungs)
+    ]
+    training = [
+        Case(workload, network, implementation, EXAMPLES)
+        for workload in ("backward", "step")
+        for network in NETWORKS
+        for implementation in rungs
+    ]
+    epoch = [Case("epoch", COFFEE.name, implementation, 32) for implementation in ("hand_written", "fold")]
+    products = [Case("matmul", f"square-{n}", "matmul", n) for n in MATMUL_SIZES]
+    return forward + training + epoch + products

@@ -1,0 +1,123 @@
+"""The networks of the course in plain NumPy, as a person writes them down; nothing of `core` is used.
+
+In float64 this is the oracle that every timed case must agree with; in float32 it is the baseline: the course's loop, and
+the training loop that everyone writes first.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+Array = np.ndarray[Any, Any]
+Weights = Sequence[tuple[Array, Array]]
+
+BETA_1, BETA_2, EPSILON = 0.9, 0.999, 1e-7  # Adam's
+
+
+def sigmoid(z: Any) -> Any:
+    """Return the logistic function."""
+    return 1 / (1 + np.exp(-z))
+
+
+def relu(z: Any) -> Any:
+    """Return the positive part."""
+    return np.maximum(z, 0)
+
+
+def softmax(z: Array) -> Array:
+    """Return the softmax along the last axis."""
+    e = np.exp(z - z.max(axis=-1, keepdims=True))
+    return e / e.sum(axis=-1, keepdims=True)
+
+
+ACTIVATIONS = {"sigmoid": sigmoid, "relu": relu, "softmax": softmax}
+
+
+def course_dense(a_in: Array, w: Array, b: Array, g: Any) -> Array:
+    """Return one layer's output for one example, unit by unit: the `dense` of the course."""
+    units = w.shape[1]
+    z = np.zeros(units, dtype=a_in.dtype)
+    for j in range(units):
+        z[j] = np.dot(w[:, j], a_in) + b[j]
+    return g(z)
+
+
+def course_predict(weights: Weights, x: Array, hidden: str, output: str) -> Array:
+    """Return the network's output example by example: the `predict` of the course."""
+    p = np.zeros((len(x), weights[-1][0].shape[1]), dtype=x.dtype)
+    for i in range(len(x)):
+        a = x[i]
+        for w, b in weights[:-1]:
+            a = course_dense(a, w, b, ACTIVATIONS[hidden])
+        p[i] = course_dense(a, *weights[-1], ACTIVATIONS[output])
+    return p
+
+
+def forward(weights: Weights, x: Array, hidden: str, output: str) -> list[Array]:
+    """Return the input and every layer's output."""
+    activations = [x]
+    for w, b in weights[:-1]:
+        activations.append(ACTIVATIONS[hidden](activations[-1] @ w + b))
+    w, b = weights[-1]
+    return [*activations, ACTIVATIONS[output](activations[-1] @ w + b)]
+
+
+def gradients(weights: Weights, x: Array, y: Array, hidden: str, output: str) -> tuple[Weights, Array]:
+    """Return the mean cross-entropy's gradient for every weight, and each example's loss."""
+    activations = forward(weights, x, hidden, output)
+    p = activations[-1]
+    if output == "softmax":
+        target = np.eye(p.shape[1], dtype=p.dtype)[y]
+        losses = -np.log(p[np.arange(len(y)), y])
+    else:
+        target = y
+        losses = -(y * np.log(p) + (1 - y) * np.log(1 - p)).mean(axis=1)
+    dz = (p - target) / len(x)
+    found: list[tuple[Array, Array]] = []
+    for layer in range(len(weights) - 1, -1, -1):
+        a = activations[layer]
+        found.insert(0, (a.T @ dz, dz.sum(axis=0)))
+        if layer:
+            da = dz @ weights[layer][0].T
+            dz = da * (a * (1 - a) if hidden == "sigmoid" else a > 0)
+    return found, losses
+
+
+def adam_first_step(weights: Weights, found: Weights, learning_rate: float) -> Weights:
+    """Return the weights after Adam's first step from zero averages."""
+    alpha = learning_rate * math.sqrt(1 - BETA_2) / (1 - BETA_1)
+
+    def update(w: Array, g: Array) -> Array:
+        return w - alpha * (1 - BETA_1) * g / (np.sqrt((1 - BETA_2) * g**2) + EPSILON)
+
+    return [(update(w, dw), update(b, db)) for (w, b), (dw, db) in zip(weights, found, strict=True)]
+
+
+def coffee_epoch(weights: Weights, x: Array, y: Array, order: Array, learning_rate: float) -> tuple[Weights, Array]:
+    """Return the weights after an epoch of Adam on the coffee network, and each batch's mean loss.
+
+    `order` holds the examples of each batch, shape (steps, batch).
+    """
+    parameters = [p for layer in weights for p in layer]
+    m = [np.zeros_like(p) for p in parameters]
+    v = [np.zeros_like(p) for p in parameters]
+    losses = []
+    for t, (xb, yb) in enumerate(zip(x[order], y[order], strict=True), start=1):
+        w1, b1, w2, b2 = parameters
+        a = 1 / (1 + np.exp(-(xb @ w1 + b1)))
+        p = 1 / (1 + np.exp(-(a @ w2 + b2)))
+        losses.append(-np.mean(yb * np.log(p + EPSILON) + (1 - yb) * np.log(1 - p + EPSILON)))
+        dz2 = (p - yb) / len(xb)
+        dz1 = (dz2 @ w2.T) * a * (1 - a)
+        grads = [xb.T @ dz1, dz1.sum(axis=0), a.T @ dz2, dz2.sum(axis=0)]
+        alpha = learning_rate * math.sqrt(1 - BETA_2**t) / (1 - BETA_1**t)
+        for i, g in enumerate(grads):
+            m[i] = BETA_1 * m[i] + (1 - BETA_1) * g
+            v[i] = BETA_2 * v[i] + (1 - BETA_2) * g**2
+            parameters[i] = parameters[i] - alpha * m[i] / (np.sqrt(v[i]) + EPSILON)
+    w1, b1, w2, b2 = parameters
+    return [(w1, b1), (w2, b2)], np.array(losses)

@@ -1,0 +1,84 @@
+"""The networks that are measured, their data and the weights that they start from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from backends import host
+from core import datasets
+from core.layers import Dense, Layer
+
+SEED = 20240218
+
+HostWeights = tuple[tuple[Any, Any], ...]
+
+
+@dataclass(frozen=True)
+class Network:
+    """A stack of dense layers, the loss that it is trained to lower, and where its examples come from."""
+
+    name: str
+    sizes: tuple[int, ...]
+    hidden: str
+    output: str
+    loss: str
+    data: str
+
+    @property
+    def kernels(self) -> list[tuple[int, int]]:
+        """The shape of each layer's kernel."""
+        return list(zip(self.sizes[:-1], self.sizes[1:], strict=True))
+
+    @property
+    def parameters(self) -> int:
+        """The number of weights."""
+        return sum(i * o + o for i, o in self.kernels)
+
+    @property
+    def multiplications(self) -> tuple[int, int]:
+        """The multiplications for one example: forward, and backward (where the input's gradient is not wanted)."""
+        forward = sum(i * o for i, o in self.kernels)
+        return forward, 2 * forward - self.sizes[0] * self.sizes[1]
+
+    def layers(self) -> tuple[Layer, ...]:
+        """Return the network as `core` describes it."""
+        hidden = (Dense(units, self.hidden) for units in self.sizes[1:-1])
+        return (*hidden, Dense(self.sizes[-1], self.output))
+
+    def weights(self, dtype: str) -> HostWeights:
+        """Return Glorot's kernels, and biases that are small but not zero, so that a lost bias shows."""
+        generator = host.generator(SEED + 1)
+        drawn = []
+        for i, o in self.kernels:
+            limit = (6.0 / (i + o)) ** 0.5
+            drawn.append((generator.uniform(-limit, limit, (i, o)), generator.uniform(-0.1, 0.1, o)))
+        return tuple((w.astype(dtype), b.astype(dtype)) for w, b in drawn)
+
+    def examples(self, n: int, dtype: str) -> tuple[Any, Any]:
+        """Return n examples, normalised so that they saturate nothing; those of a small data set come again and again."""
+        generator = host.generator(SEED)
+        if self.data == "normal":
+            x, y = generator.standard_normal((n, self.sizes[0])), generator.integers(0, self.sizes[-1], n)
+        else:
+            x, y = DATA[self.data]()
+            x = (x - x.mean(axis=0)) / np.maximum(x.std(axis=0), 1e-2)
+            rows = np.resize(generator.permutation(len(x)), n)
+            x, y = x[rows], y[rows]
+        return x.astype(dtype), y.reshape(-1, 1).astype(dtype) if self.output == "sigmoid" else y.astype("int64")
+
+
+DATA = {
+    "coffee": datasets.coffee,
+    "digits": datasets.digits,
+    "zeros and ones": lambda: datasets.digits(only=(0, 1)),
+}
+
+BINARY, SPARSE = "binary_crossentropy", "sparse_categorical_crossentropy"
+COFFEE = Network("coffee-2-3-1", (2, 3, 1), "sigmoid", "sigmoid", BINARY, "coffee")
+ZERO_OR_ONE = Network("digits-64-25-15-1", (64, 25, 15, 1), "sigmoid", "sigmoid", BINARY, "zeros and ones")
+DIGITS = Network("digits-64-25-15-10", (64, 25, 15, 10), "relu", "softmax", SPARSE, "digits")
+WIDE = Network("wide-784-512-512-10", (784, 512, 512, 10), "relu", "softmax", SPARSE, "normal")
+NETWORKS = {network.name: network for network in (COFFEE, ZERO_OR_ONE, DIGITS, WIDE)}

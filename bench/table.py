@@ -1,0 +1,137 @@
+"""The result table: its columns, how it is written, and how it is read back. `results/README.md` explains every column."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from backends import ArraybenchError
+
+SCHEMA_VERSION = 1
+
+COLUMNS: dict[str, str] = {
+    # identity
+    "run_id": "str",
+    "recorded_at": "str",
+    "machine_id": "str",
+    "schema_version": "int64",
+    # case
+    "workload": "str",
+    "network": "str",
+    "implementation": "str",
+    "backend": "str",
+    "backend_version": "str",
+    "device": "str",
+    "dtype": "str",
+    "matmul_precision": "str",
+    "threads": "float64",
+    "batch_size": "int64",
+    "parameters": "int64",
+    # steady state
+    "median_s": "float64",
+    "ci_low_s": "float64",
+    "ci_high_s": "float64",
+    "min_s": "float64",
+    "samples": "int64",
+    "processes": "int64",
+    "examples_per_s": "float64",
+    # one-off costs
+    "first_call_s": "float64",
+    "compile_s": "float64",
+    "host_to_device_s": "float64",
+    "device_to_host_s": "float64",
+    # work
+    "flops": "int64",
+    "bytes": "int64",
+    "gflop_per_s": "float64",
+    "fraction_of_peak": "float64",
+    "peak_memory_bytes": "int64",
+    # check
+    "oracle_error": "float64",
+    "checked": "bool",
+    # comparison
+    "baseline": "str",
+    "speedup": "float64",
+    "speedup_ci_low": "float64",
+    "speedup_ci_high": "float64",
+    "verdict": "str",
+    "speedup_over_numpy": "float64",
+    "break_even_calls": "float64",
+    # outcome
+    "status": "str",
+    "reason": "str",
+}
+SAMPLE_COLUMNS: dict[str, str] = {
+    "run_id": "str",
+    "workload": "str",
+    "network": "str",
+    "implementation": "str",
+    "backend": "str",
+    "device": "str",
+    "process": "int64",
+    "round": "int64",
+    "seconds": "float64",
+}
+EMPTY = {"str": "-", "int64": 0, "float64": float("nan"), "bool": False}
+"""What stands where a row has no value: a text column of which every cell is blank would be read back as numbers."""
+
+
+class ResultsError(ArraybenchError):
+    """A results folder that cannot be written or read; the message says which and why."""
+
+
+def summary_frame(rows: list[dict[str, Any]]) -> pd.DataFrame:
+    """Return the summary table of rows that may lack columns."""
+    return _frame(rows, COLUMNS)
+
+
+def write_results(folder: Path, summary: pd.DataFrame, samples: list[dict[str, Any]], machine: dict[str, Any]) -> None:
+    """Write summary.csv, samples.csv and machine.json into `folder`, each file whole or not at all."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        _replace(folder / "samples.csv", _frame(samples, SAMPLE_COLUMNS).to_csv(index=False))
+        _replace(folder / "machine.json", json.dumps(machine, indent=2) + "\n")
+        _replace(folder / "summary.csv", summary.to_csv(index=False))
+    except OSError as error:
+        raise ResultsError(f"cannot write results to {folder}: {error.strerror}") from error
+
+
+def read_results(path: str | Path) -> pd.DataFrame:
+    """Return the summary table of a run, given its folder or its summary.csv, with the dtypes of `COLUMNS`."""
+    file = Path(path)
+    file = file / "summary.csv" if file.is_dir() else file
+    try:
+        frame = pd.read_csv(file)
+    except (OSError, ValueError) as error:
+        raise ResultsError(f"cannot read results from {file}: {error}") from error
+    missing = [column for column in COLUMNS if column not in frame.columns]
+    if missing:
+        raise ResultsError(f"{file} is not a table of results: it lacks {', '.join(missing)}")
+    versions = set(frame["schema_version"])
+    if versions - {SCHEMA_VERSION}:
+        raise ResultsError(
+            f"{file} has schema version {versions.pop()}; this version of arraybench reads {SCHEMA_VERSION}"
+        )
+    return frame.astype(COLUMNS)
+
+
+def _frame(rows: list[dict[str, Any]], columns: dict[str, str]) -> pd.DataFrame:
+    unknown = {name for row in rows for name in row} - set(columns)
+    if unknown:
+        raise KeyError(f"no such columns in the table: {sorted(unknown)}")
+    filled = {name: [_cell(row.get(name), EMPTY[kind]) for row in rows] for name, kind in columns.items()}
+    return pd.DataFrame(filled).astype(columns)
+
+
+def _cell(value: Any, empty: Any) -> Any:
+    return empty if value is None or value == "" else value
+
+
+def _replace(file: Path, text: str) -> None:
+    partial = file.with_name(f".{file.name}.partial")
+    partial.write_text(text, encoding="utf-8")
+    os.replace(partial, file)

@@ -1,0 +1,251 @@
+"""Every backend gives what NumPy gives in float64, in the dtype and on the device that it was given."""
+
+from __future__ import annotations
+
+import functools
+
+import numpy as np
+import pytest
+
+import backends
+from core import Activation, Dense, Input, Normalization, Sequential, config, datasets, metrics, network, utils
+from core.activations import ACTIVATIONS
+from core.layout import Layout
+from core.losses import BinaryCrossentropy, CategoricalCrossentropy, MeanSquaredError, SparseCategoricalCrossentropy
+from core.optimizers import SGD, Adam
+from core.step import Training, objective
+
+NUMPY = backends.get("numpy")
+TOLERANCE = {"float64": 1e-10, "float32": 1e-4}
+every_dtype = pytest.mark.parametrize("dtype", TOLERANCE)
+OPTIMIZERS = [SGD(0.1), SGD(0.1, momentum=0.9), SGD(0.1, momentum=0.9, nesterov=True), Adam()]
+LAYERS = [*(Dense(3, g) for g in ACTIVATIONS), *(Activation(g) for g in ACTIVATIONS), Normalization()]
+LOSSES = [
+    MeanSquaredError(),
+    BinaryCrossentropy(),
+    BinaryCrossentropy(from_logits=True),
+    CategoricalCrossentropy(),
+    CategoricalCrossentropy(from_logits=True),
+    SparseCategoricalCrossentropy(),
+    SparseCategoricalCrossentropy(from_logits=True),
+]
+
+
+def describe(value):
+    return f"{type(value).__name__}-{getattr(value, 'activation', '')}".strip("-")
+
+
+NETWORKS = {
+    "classes": (
+        (Normalization(), Dense(4, "tanh"), Dense(3, "relu"), Dense(3, "softmax")),
+        SparseCategoricalCrossentropy(),
+        np.array([0, 2, 1, 1, 0]),
+    ),
+    "two labels, a layer frozen": (
+        (Dense(4, "sigmoid"), Dense(3, "tanh", trainable=False), Dense(2, "sigmoid", use_bias=False)),
+        BinaryCrossentropy(),
+        np.array([[1.0, 0.0], [0.0, 0.0], [1.0, 1.0], [0.0, 1.0], [1.0, 0.0]]),
+    ),
+}
+
+
+@pytest.fixture(params=NETWORKS)
+def problem(request, generator, draw_weights, read_only):
+    """A network's layers and loss, weights, and a batch with sample weights; arrays on the host, read-only."""
+    layers, loss, target = NETWORKS[request.param]
+    batch = generator.normal(size=(5, 3)), target, generator.uniform(0.5, 1.5, 5)
+    return layers, loss, read_only(draw_weights(layers, 3)), read_only(batch)
+
+
+# Agreement
+
+
+@every_dtype
+def test_a_forward_pass_gives_what_numpy_gives(backend, dtype, problem, place, assert_close):
+    layers, _, weights, batch = problem
+    expected, _ = network.forward(layers, weights, batch[0], xp=NUMPY.xp)
+    output, _ = network.forward(layers, place(weights, dtype), place(batch[0], dtype), xp=backend.xp)
+    assert_close(output, expected, TOLERANCE[dtype])
+
+
+@every_dtype
+def test_gradients_losses_and_metrics_are_what_numpy_gives(backend, dtype, problem, place, assert_close):
+    layers, loss, weights, batch = problem
+    goal = objective(layers, loss, (metrics.accuracy,))
+    expected = goal.gradients(weights, batch, xp=NUMPY.xp)
+    assert_close(goal.gradients(place(weights, dtype), place(batch, dtype), xp=backend.xp), expected, TOLERANCE[dtype])
+
+
+def steps(backend, problem, optimizer, flat, dtype):
+    """Take two steps and return the weights reached, on the host."""
+    layers, loss, weights, batch = problem
+    here = functools.partial(backend.asarray, dtype=dtype)
+    placed = tuple(tuple(map(here, own)) for own in weights)
+    trained = tuple(own if layer.trainable else () for own, layer in zip(placed, layers, strict=True))
+    training = Training(objective(layers, loss), optimizer, Layout.of(trained, flat))
+    state = training.start(placed, here(0.0), xp=backend.xp)
+    target = backend.asarray(batch[1]) if loss.sparse_targets else here(batch[1])
+    for _ in range(2):
+        state, _ = training.step(state, (here(batch[0]), target, here(batch[2])), xp=backend.xp)
+    return tuple(tuple(map(backend.to_numpy, own)) for own in training.weights(state, xp=backend.xp))
+
+
+@every_dtype
+@pytest.mark.parametrize("optimizer", OPTIMIZERS, ids=repr)
+def test_steps_lead_where_numpy_goes(backend, dtype, problem, optimizer):
+    expected = steps(NUMPY, problem, optimizer, True, "float64")
+    reached = steps(backend, problem, optimizer, backend.flat_parameters, dtype)
+    for own, others in zip(reached, expected, strict=True):
+        for w, other in zip(own, others, strict=True):
+            assert w.dtype == dtype
+            np.testing.assert_allclose(w, other, rtol=TOLERANCE[dtype], atol=TOLERANCE[dtype])
+
+
+def test_a_flat_vector_of_parameters_leads_to_the_same_weights(backend, problem):
+    one, other = (steps(backend, problem, Adam(), flat, "float64") for flat in (True, False))
+    for own, others in zip(one, other, strict=True):
+        for w, same in zip(own, others, strict=True):
+            np.testing.assert_allclose(w, same, rtol=1e-12)
+
+
+def test_a_frozen_layer_keeps_its_weights(backend, problem):
+    reached = steps(backend, problem, SGD(0.1), backend.flat_parameters, "float64")
+    for layer, own, before in zip(problem[0], reached, problem[2], strict=True):
+        same = [np.array_equal(w, other) for w, other in zip(own, before, strict=True)]
+        assert same == [not layer.trainable] * len(before)
+
+
+# Dtype and device: (an array of the backend as given) -> every array of the answer
+
+
+def assert_all_like(arrays, given):
+    for array in arrays:
+        assert (array.dtype, array.device) == (given.dtype, given.device)
+
+
+@every_dtype
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_an_activation_keeps_dtype_and_device(backend, dtype, name):
+    g, z = ACTIVATIONS[name], backend.asarray([[1.0, -2.0]], dtype)
+    a = g(z)
+    assert_all_like([a, g.backward(a, z, backend.xp)], z)
+
+
+@every_dtype
+@pytest.mark.parametrize("loss", LOSSES, ids=repr)
+def test_a_loss_keeps_dtype_and_device(backend, dtype, loss):
+    p = backend.asarray([[0.25, 0.75], [0.5, 0.5]], dtype)
+    y = backend.asarray(np.array([0, 1])) if loss.sparse_targets else p
+    values, residual = loss.forward(y, p, xp=backend.xp)
+    assert_all_like([values, loss.backward(residual, xp=backend.xp), loss(y, p)], p)
+
+
+@every_dtype
+@pytest.mark.parametrize("units", [1, 2])
+def test_accuracy_keeps_the_predictions_dtype_and_device(backend, dtype, units):
+    p = backend.asarray(np.full((2, units), 0.25), dtype)
+    classes = backend.asarray(np.array([0, 1]))
+    assert_all_like([metrics.accuracy(y, p, xp=backend.xp) for y in (p, classes)], p)
+
+
+@every_dtype
+@pytest.mark.parametrize("layer", LAYERS, ids=describe)
+def test_a_layer_keeps_dtype_and_device(backend, dtype, layer, draw_weights, place):
+    (weights,), x = place(draw_weights((layer,), 3), dtype), backend.asarray([[1.0, -2.0, 3.0]], dtype)
+    y, residual = layer.forward(weights, x, xp=backend.xp)
+    dx, gradients = layer.backward(weights, residual, y, xp=backend.xp)
+    assert_all_like([y, dx, *gradients], x)
+
+
+@every_dtype
+@pytest.mark.parametrize("optimizer", OPTIMIZERS, ids=repr)
+def test_an_optimizer_keeps_dtype_and_device(backend, dtype, optimizer):
+    w, t = backend.asarray([1.0, 2.0], dtype), backend.asarray(1.0, dtype)
+    updated, slots = optimizer.update(w, w, (w,) * optimizer.slot_count, t, xp=backend.xp)
+    assert_all_like([updated, *slots], w)
+
+
+# Sequential
+
+
+def learn(backend, data, dtype, x=None, y=None):
+    """Return the losses of a few epochs, and the model."""
+    config.set_floatx(dtype)
+    utils.set_random_seed(7)
+    if data == "coffee":
+        x, y = datasets.coffee() if x is None else (x, y)
+        norm = Normalization()
+        norm.adapt(x)
+        layers, loss, epochs = (Input((2,)), norm, Dense(3, "sigmoid"), Dense(1, "sigmoid")), "binary_crossentropy", 4
+    else:
+        x, y = datasets.digits() if x is None else (x, y)
+        layers = (Input((64,)), Dense(25, "relu"), Dense(15, "relu"), Dense(10, "softmax"))
+        loss, epochs = "sparse_categorical_crossentropy", 2
+    model = Sequential(layers, backend=backend)
+    model.compile(Adam(0.01), loss, ["accuracy"])
+    return model.fit(x, y, epochs=epochs, verbose=0).history, model
+
+
+@functools.cache
+def reference(data):
+    return learn(NUMPY, data, "float64")[0]
+
+
+@every_dtype
+@pytest.mark.parametrize("data", ["coffee", "digits"])
+def test_one_seed_gives_one_loss_curve_everywhere(backend, data, dtype):
+    history, model = learn(backend, data, dtype)
+    np.testing.assert_allclose(history["loss"], reference(data)["loss"], rtol=TOLERANCE[dtype])
+    assert history["loss"][-1] < history["loss"][0]
+    assert {w.dtype.name for w in model.get_weights()} == {dtype}
+
+
+def test_one_seed_repeats_every_bit(backend):
+    (history, model), (again, other) = (learn(backend, "coffee", "float32") for _ in range(2))
+    assert history == again
+    np.testing.assert_equal(model.get_weights(), other.get_weights())
+
+
+def test_another_seed_gives_another_curve(backend):
+    history, model = learn(backend, "coffee", "float32")
+    x, y = datasets.coffee()
+    assert model.fit(x, y, epochs=4, verbose=0).history != history
+
+
+def test_read_only_data_and_weights_are_taken_and_left_alone(backend, read_only):
+    x, y = read_only(datasets.coffee())
+    _, model = learn(backend, "coffee", "float64", x, y)
+    weights = [read_only(w) for w in model.get_weights()]
+    model.set_weights(weights)
+    model.fit(x, y, epochs=1, verbose=0, sample_weight=read_only(np.ones(200)))
+    model.evaluate(x, y)
+    assert model.predict(x).shape == model(x).shape == (200, 1)
+    np.testing.assert_equal((x, y), datasets.coffee())
+    assert not all(np.array_equal(a, b) for a, b in zip(weights, model.get_weights(), strict=True))
+
+
+@pytest.mark.parametrize("rows", [3, 20_000])
+def test_a_prediction_is_the_callers_own_to_write_into(backend, rows):
+    x = np.zeros((rows, 2), "float32")
+    model = Sequential([Activation("linear")], backend=backend)
+    model.predict(x)[:] = 1.0
+    assert not x.any()
+
+
+def test_a_network_with_nothing_to_train_keeps_its_weights_and_reports_its_loss(backend):
+    model = Sequential([Input((2,)), Dense(1, trainable=False)], backend=backend)
+    model.compile("adam", "mse")
+    x, y, before = np.ones((3, 2)), np.zeros((3, 1)), model.get_weights()
+    loss = model.fit(x, y, verbose=0).history["loss"]
+    np.testing.assert_allclose(loss, [before[0].sum() ** 2], rtol=1e-5)
+    np.testing.assert_equal(model.get_weights(), before)
+
+
+def test_a_layer_made_in_another_float_type_trains_in_its_models(backend):
+    layer = Dense(2, "tanh")
+    layer.build(2)
+    config.set_floatx("float64")
+    model = Sequential([Input((2,)), layer, Dense(1)], backend=backend)
+    model.compile("adam", "mse")
+    history = model.fit(np.ones((3, 2)), np.zeros((3, 1)), epochs=3, verbose=0).history
+    assert history["loss"][2] < history["loss"][0]

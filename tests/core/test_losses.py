@@ -1,0 +1,150 @@
+"""Losses against Keras's formulas, one example and one unit at a time."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+import backends
+from core import activations, losses
+from core.losses import BinaryCrossentropy, CategoricalCrossentropy, MeanSquaredError, SparseCategoricalCrossentropy
+
+xp = backends.get("numpy").xp
+examples = settings(max_examples=25, deadline=None)
+shapes = st.tuples(st.integers(1, 5), st.integers(1, 4))
+seeds = st.integers(0, 2**16)
+
+
+def clipped(p):
+    return min(max(p, 1e-7), 1 - 1e-7)
+
+
+FORMULAS = {  # one example: y and p are lists of numbers
+    MeanSquaredError(): lambda y, p: sum((q - t) ** 2 for t, q in zip(y, p, strict=True)) / len(p),
+    BinaryCrossentropy(): lambda y, p: (
+        -sum(t * math.log(clipped(q)) + (1 - t) * math.log(1 - clipped(q)) for t, q in zip(y, p, strict=True)) / len(p)
+    ),
+    CategoricalCrossentropy(): lambda y, p: -sum(t * math.log(clipped(q / sum(p))) for t, q in zip(y, p, strict=True)),
+}
+
+
+@pytest.mark.parametrize(("loss", "formula"), FORMULAS.items(), ids=repr)
+@given(shape=shapes, seed=seeds, data=st.data())
+@examples
+def test_a_loss_is_its_formula(loss, formula, shape, seed, data):
+    generator = np.random.default_rng(seed)
+    y, p = generator.uniform(size=shape), generator.uniform(0.01, 1.0, shape)
+    p[0, 0] = data.draw(st.sampled_from([1e-9, 0.3, 1.0]))  # with probabilities that are clipped
+    expected = [formula(t, q) for t, q in zip(y.tolist(), p.tolist(), strict=True)]
+    values, _ = loss.forward(y, p, xp=xp)
+    assert values.shape == shape[:1]
+    np.testing.assert_allclose(values, expected, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("loss", "link"),
+    [
+        (BinaryCrossentropy, activations.sigmoid),
+        (CategoricalCrossentropy, activations.softmax),
+        (SparseCategoricalCrossentropy, activations.softmax),
+    ],
+)
+@given(shape=shapes, seed=seeds)
+@examples
+def test_a_loss_on_logits_is_that_on_their_probabilities(loss, link, shape, seed):
+    assume(link is activations.sigmoid or shape[1] > 1)  # the only class of one is certain, which is clipped
+    generator = np.random.default_rng(seed)
+    z = generator.uniform(-5.0, 5.0, shape)
+    y = generator.integers(0, shape[1], shape[0]) if loss.sparse_targets else generator.uniform(size=shape)
+    np.testing.assert_allclose(loss(from_logits=True)(y, z), loss()(y, link(z)), rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("from_logits", [False, True])
+@given(shape=shapes, seed=seeds)
+@examples
+def test_class_numbers_mean_the_same_as_one_hot_rows(from_logits, shape, seed):
+    generator = np.random.default_rng(seed)
+    p, classes = generator.uniform(0.1, 1.0, shape), generator.integers(0, shape[1], shape[0])
+    sparse = SparseCategoricalCrossentropy(from_logits).forward(classes, p, xp=xp)[0]
+    np.testing.assert_array_equal(
+        sparse, CategoricalCrossentropy(from_logits).forward(np.eye(shape[1])[classes], p, xp=xp)[0]
+    )
+
+
+def test_probabilities_are_divided_by_their_sum():
+    y, p = np.array([[0.0, 1.0, 0.0]]), np.array([[2.0, 5.0, 3.0]])
+    np.testing.assert_allclose(CategoricalCrossentropy()(y, p), -math.log(0.5), rtol=1e-12)
+
+
+def test_calling_a_loss_gives_the_mean_over_the_batch():
+    y, p = np.array([[1.0, 0.0], [0.0, 0.0]]), np.array([[0.0, 0.0], [2.0, 4.0]])
+    mean = MeanSquaredError()(y, p)
+    assert (np.shape(mean), float(mean)) == ((), (0.5 + 10.0) / 2)
+
+
+@pytest.mark.parametrize(
+    ("loss", "y", "p", "value"),
+    [
+        (BinaryCrossentropy(), [[1.0]], [[0.0]], -math.log(1e-7)),
+        (BinaryCrossentropy(), [[0.0]], [[1.0]], -math.log(1e-7)),
+        (BinaryCrossentropy(), [[1.0]], [[1.0]], -math.log1p(-1e-7)),
+        (CategoricalCrossentropy(), [[1.0, 0.0]], [[0.0, 1.0]], -math.log(1e-7)),
+        (CategoricalCrossentropy(), [[1.0, 0.0]], [[1.0, 0.0]], -math.log1p(-1e-7)),
+        (SparseCategoricalCrossentropy(), [0], [[0.0, 1.0]], -math.log(1e-7)),
+    ],
+)
+def test_a_certain_probability_is_clipped_and_does_not_learn(loss, y, p, value):
+    values, residual = loss.forward(np.array(y), np.array(p), xp=xp)
+    np.testing.assert_allclose(values, [value], rtol=1e-6)
+    np.testing.assert_array_equal(loss.backward(residual, xp=xp), np.zeros_like(p))
+
+
+LOGITS = [
+    (BinaryCrossentropy(True), [[1.0], [0.0], [1.0], [0.0]], [[1e4], [1e4], [-1e4], [-1e4]], [0.0, 1e4, 1e4, 0.0]),
+    (CategoricalCrossentropy(True), [[1.0, 0.0], [0.0, 1.0]], [[1e4, -1e4], [1e4, -1e4]], [0.0, 2e4]),
+    (SparseCategoricalCrossentropy(True), [0, 1], [[1e4, -1e4], [1e4, -1e4]], [0.0, 2e4]),
+    (MeanSquaredError(), [[1e4], [-1e4]], [[-1e4], [-1e4]], [4e8, 0.0]),
+]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(("loss", "y", "z", "expected"), LOGITS, ids=lambda value: getattr(value, "name", ""))
+def test_huge_logits_give_finite_losses_and_gradients_without_a_warning(loss, y, z, expected, dtype):
+    y, z = np.array(y, None if loss.sparse_targets else dtype), np.array(z, dtype)
+    values, residual = loss.forward(y, z, xp=xp)
+    np.testing.assert_allclose(values, expected)
+    assert np.isfinite(loss.backward(residual, xp=xp)).all()
+
+
+def test_a_hopelessly_wrong_logit_still_learns():
+    _, residual = BinaryCrossentropy(from_logits=True).forward(np.array([[1.0]]), np.array([[-1e4]]), xp=xp)
+    assert BinaryCrossentropy(from_logits=True).backward(residual, xp=xp) == [[-1.0]]
+
+
+def test_a_loss_is_found_by_its_name_with_its_defaults():
+    assert {name: losses.get(name) for name in losses.LOSSES} == {name: kind() for name, kind in losses.LOSSES.items()}
+    assert losses.get("mse") == losses.get("mean_squared_error")
+
+
+def test_a_loss_is_taken_as_it_is():
+    loss = BinaryCrossentropy(from_logits=True)
+    assert losses.get(loss) is loss
+
+
+@pytest.mark.parametrize("unknown", ["hinge", None, 3, MeanSquaredError])
+def test_an_unknown_loss_is_refused(unknown):
+    with pytest.raises(ValueError, match=r"loss must be one of mse, mean_squared_error, .* or a Loss, got"):
+        losses.get(unknown)
+
+
+@pytest.mark.parametrize("part", ["forward", "backward"])
+def test_a_loss_that_lacks_a_part_says_so(part):
+    class Unfinished(losses.Loss):
+        pass
+
+    with pytest.raises(NotImplementedError, match=f"Unfinished has no {part}"):
+        getattr(Unfinished(), part)(*[None] * (2 if part == "forward" else 1), xp=xp)
