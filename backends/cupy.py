@@ -23,7 +23,9 @@ class CupyBackend(Backend):
     @classmethod
     def devices(cls) -> tuple[str, ...]:
         try:
-            cupy.zeros(1) + 1  # CuPy imports without a GPU and fails at the first allocation or kernel
+            # CuPy imports without a GPU, and fails at the first allocation, kernel (NVRTC) or product (cuBLAS).
+            identity = cupy.eye(2) + 0.0
+            cupy.matmul(identity, identity).sum().get()
             count = cupy.cuda.runtime.getDeviceCount()
         except Exception as error:  # the driver, the toolkit and the compiler raise unrelated classes
             raise BackendError(f"cupy cannot use a GPU: {first_line(error)}") from error

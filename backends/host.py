@@ -45,8 +45,8 @@ def arange(n: int) -> HostArray:
 
 
 def concatenate(arrays: list[HostArray]) -> HostArray:
-    """Return the arrays joined along their first axis."""
-    return arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
+    """Return the arrays joined along their first axis, as an array that shares memory with none of them."""
+    return np.concatenate(arrays)
 
 
 def columns(*arrays: HostArray) -> HostArray:

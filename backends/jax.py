@@ -6,6 +6,8 @@ import os
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from backends.base import Array, Backend, BackendError, Step, Tree, first_line, library_missing
 
 try:
@@ -41,7 +43,10 @@ class JaxBackend(Backend):
         self._device = _devices()[device]
 
     def asarray(self, host: Any, dtype: str | None = None) -> Array:
-        return jax.device_put(jax.numpy.asarray(host, dtype=dtype), self._device)
+        if self.owns(host):
+            return jax.device_put(host if dtype is None else host.astype(dtype), self._device)
+        # Straight to the device: jax.numpy.asarray would take the way over JAX's default one.
+        return jax.device_put(np.asarray(host, dtype=dtype), self._device)
 
     def to_numpy(self, array: Array) -> Any:
         return jax.device_get(array)

@@ -21,12 +21,12 @@ def _max(x: Array, /, *, axis: Any = None, keepdims: Any = False) -> Array:
     return np.maximum.reduce(x, axis=axis, keepdims=keepdims)
 
 
-def _reshape(x: Array, /, shape: tuple[int, ...]) -> Array:
-    return x.reshape(shape)
+def _reshape(x: Array, /, shape: tuple[int, ...], *, copy: bool | None = None) -> Array:
+    return x.reshape(shape) if copy is None else compat.reshape(x, shape, copy=copy)  # type: ignore[attr-defined]
 
 
 def _stack(arrays: Sequence[Array], /, *, axis: int = 0) -> Array:
-    return np.asarray(arrays) if axis == 0 else np.stack(arrays, axis=axis)
+    return np.asarray(arrays) if axis == 0 and arrays else np.stack(arrays, axis=axis)
 
 
 # The standard's functions, less the Python wrappers around the few that a training step calls all the time: on 32 rows

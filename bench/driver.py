@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import queue
@@ -64,10 +65,16 @@ class WorkerProcess:
 
     def stop(self) -> None:
         """End the process, if there is one."""
-        if self._process is not None:
-            self._process.kill()
-            self._process.wait()
-            self._process = None
+        if self._process is None:
+            return
+        process, self._process = self._process, None
+        process.kill()
+        process.wait()
+        self._reader.join()  # it reads until the process's end of the pipe is closed
+        for pipe in (process.stdin, process.stdout):
+            with contextlib.suppress(BrokenPipeError):  # what could not be delivered any more
+                assert pipe is not None
+                pipe.close()
 
     def _start(self) -> subprocess.Popen[str]:
         # A GPU that JAX has filled would leave nothing for CuPy beside it.
@@ -77,7 +84,8 @@ class WorkerProcess:
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
         )
         self._answers = queue.Queue()
-        threading.Thread(target=_read, args=(self._process, self._answers), daemon=True).start()
+        self._reader = threading.Thread(target=_read, args=(self._process, self._answers), daemon=True)
+        self._reader.start()
         return self._process
 
 

@@ -24,7 +24,7 @@ def describe() -> dict[str, Any]:
         "gpus": _gpus(),
     }
     return {
-        "machine_id": hashlib.sha256(repr(sorted(hardware.items())).encode()).hexdigest()[:8],
+        "machine_id": "m-" + hashlib.sha256(repr(sorted(hardware.items())).encode()).hexdigest()[:8],
         **hardware,
         "system": f"{platform.system()} {platform.release()}",
         "python": f"{platform.python_implementation()} {platform.python_version()}",

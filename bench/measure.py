@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import statistics
 import time
 from collections.abc import Callable
@@ -46,10 +47,16 @@ class Subject:
 def seconds(call: Callable[[], Tree], backend: Backend, calls: int = 1) -> float:
     """Return the mean seconds of so many calls, each waited for."""
     synchronize = backend.synchronize
-    start = time.perf_counter()
-    for _ in range(calls):
-        synchronize(call())
-    return (time.perf_counter() - start) / calls
+    collecting = gc.isenabled()
+    gc.disable()  # a collection in the middle of a sample belongs to none
+    try:
+        start = time.perf_counter()
+        for _ in range(calls):
+            synchronize(call())
+        return (time.perf_counter() - start) / calls
+    finally:
+        if collecting:
+            gc.enable()
 
 
 def prepare(case: Case, backend: Backend, budget_s: float) -> Subject:

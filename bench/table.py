@@ -105,7 +105,7 @@ def read_results(path: str | Path) -> pd.DataFrame:
     file = Path(path)
     file = file / "summary.csv" if file.is_dir() else file
     try:
-        frame = pd.read_csv(file)
+        frame = pd.read_csv(file, dtype={name: kind for name, kind in COLUMNS.items() if kind == "str"})
     except (OSError, ValueError) as error:
         raise ResultsError(f"cannot read results from {file}: {error}") from error
     missing = [column for column in COLUMNS if column not in frame.columns]

@@ -59,8 +59,8 @@ def loop_products(case: Case) -> int:
         return 0
     network = NETWORKS[case.network]
     forward, backward = network.multiplications
-    if case.implementation == "unit":  # inner products: a unit each forward; backward an element of dW or dA each
-        forward, backward = sum(network.sizes[1:]), forward + sum(network.sizes[1:-1])
+    if case.implementation == "unit":  # columns: of A forward, of dW and of dA backward
+        forward, backward = sum(network.sizes[1:]), sum(network.sizes[1:]) + sum(network.sizes[1:-1])
     return forward if case.workload == "forward" else forward + backward
 
 

@@ -2,8 +2,9 @@
 
 from core import activations, config, datasets, initializers, layers, losses, metrics, optimizers, utils
 from core import sequential as models
+from core.history import History
 from core.layers import Activation, Dense, Input, Normalization
-from core.sequential import History, Sequential
+from core.sequential import Sequential
 
 __all__ = [
     "Activation",

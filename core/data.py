@@ -33,6 +33,8 @@ class Examples:
 
     def split(self, fraction: float) -> tuple[Examples, Examples]:
         """Return the first examples, and the last `fraction` of them."""
+        if not isinstance(fraction, (int, float)):
+            raise ValueError(f"validation_split must be a fraction between 0 and 1, got {fraction!r}")
         at = math.floor(len(self) * (1.0 - fraction))
         if not 0 < at < len(self):
             raise ValueError(
@@ -49,14 +51,14 @@ def slices(n: int, size: int) -> Iterator[slice]:
 
 def place_rows(x: Any, features: int | None, dtype: str, backend: Backend) -> Array:
     """Return inputs of shape (examples, features) on the backend."""
-    rows = _array("x", x, backend)
+    rows = _numbers("x", x, backend)
     if rows.ndim == 1:
         raise ValueError(
             f"x must have shape (examples, features), got {tuple(rows.shape)}; give one example as [x], a column as x[:, None]"
         )
     if rows.ndim != 2 or (features is not None and rows.shape[1] != features):
         raise ValueError(f"x must have shape (examples, {features or 'features'}), got {tuple(rows.shape)}")
-    return _place("x", rows, dtype, backend)
+    return backend.asarray(rows, dtype)
 
 
 def place_examples(
@@ -66,7 +68,7 @@ def place_examples(
     n = x.shape[0]
     if not n:
         raise ValueError("x has no examples")
-    y = _array("y", y, backend)
+    y = _numbers("y", y, backend)
     shape = (n,) if loss.sparse_targets else (n, units)
     columns = {(n,), (n, 1)} if math.prod(shape) == n else set()
     if tuple(y.shape) not in {shape} | columns:
@@ -76,27 +78,29 @@ def place_examples(
     y = backend.xp.reshape(y, shape) if backend.owns(y) else y.reshape(shape)
     if loss.sparse_targets:
         _check_classes(y, units, backend)
-    batch = x, _place("y", y, "int64" if loss.sparse_targets else dtype, backend)
+    batch = x, backend.asarray(y, "int64" if loss.sparse_targets else dtype)
     if sample_weight is None:
         return Examples(batch)
-    weights = host.asarray(backend.to_numpy(sample_weight) if backend.owns(sample_weight) else sample_weight, dtype)
-    if weights.shape != (n,):
-        raise ValueError(f"sample_weight must have shape {(n,)}, got {weights.shape}")
-    return Examples((*batch, backend.asarray(weights, dtype)), weights)
+    weights = _numbers("sample_weight", sample_weight, backend)
+    if tuple(weights.shape) != (n,):
+        raise ValueError(f"sample_weight must have shape {(n,)}, got {tuple(weights.shape)}")
+    weights = backend.asarray(weights, dtype)
+    return Examples((*batch, weights), backend.to_numpy(weights))
 
 
-def _array(name: str, values: Any, backend: Backend) -> Array:
-    """Return an array of the backend as it is, anything else as a host array."""
+def _numbers(name: str, values: Any, backend: Backend) -> Array:
+    """Return an array of the backend as it is, anything else as a host array; refuse what holds no real numbers."""
     try:
-        return values if backend.owns(values) else host.asarray(values)
+        array = values if backend.owns(values) else host.asarray(values)
     except ValueError as error:
-        raise ValueError(f"{name} must be an array of numbers: {error}") from error
-
-
-def _place(name: str, values: Array, dtype: str, backend: Backend) -> Array:
-    if not backend.owns(values) and values.dtype.kind not in "biuf":
-        raise ValueError(f"{name} must be an array of real numbers, got dtype {values.dtype}")
-    return backend.asarray(values, dtype)
+        raise ValueError(f"{name} must be an array of real numbers: {error}") from error
+    if isinstance(array, host.HostArray):
+        real = array.dtype.kind in "biuf"
+    else:
+        real = not backend.xp.isdtype(array.dtype, "complex floating")
+    if not real:
+        raise ValueError(f"{name} must be an array of real numbers, got dtype {array.dtype}")
+    return array
 
 
 def _check_classes(y: Array, units: int, backend: Backend) -> None:

@@ -88,6 +88,8 @@ class Layer:
             self.variables.create(self.initial_weights(features, host.generator()), features, dtype or config.floatx())
         elif self.variables.features != features:
             raise ValueError(f"{self.name} was built for {self.variables.features} features, got {features}")
+        elif dtype not in (None, self.variables.dtype):
+            self.variables.create(self.variables.numpy(), features, dtype)
 
     def __call__(self, x: Any) -> Any:
         """Apply the layer on its own, built on first use. Returns an array of the library that `x` came from."""
@@ -97,7 +99,7 @@ class Layer:
             raise ValueError(f"{self.name} takes an array of shape (examples, features), got shape {given.shape}")
         self.build(given.shape[1])
         y, _ = self.forward(self.variables.on(backend), backend.asarray(given, self.variables.dtype), xp=backend.xp)
-        return y if backend.owns(x) else backend.to_numpy(y)
+        return y if backend.owns(x) else host.asarray(backend.to_numpy(y), copy=True)
 
     def get_weights(self) -> list[Any]:
         """Return NumPy copies of the weights; an empty list before the layer is built."""
@@ -191,7 +193,8 @@ class Normalization(Layer):
 
     def adapt(self, data: Any) -> None:
         """Take the mean and the population variance of every feature of `data`, shape (examples, features)."""
-        x = host.asarray(data, "float64")
+        backend = backends.get()
+        x = host.asarray(backend.to_numpy(data) if backend.owns(data) else data, "float64")
         if x.ndim != 2 or not x.shape[0]:
             raise ValueError(f"adapt takes data of shape (examples, features) with one example at least, got {x.shape}")
         mean, variance = x.mean(axis=0), x.var(axis=0)

@@ -41,10 +41,8 @@ def by_multiplications(a: Array, b: Array, xp: Namespace) -> Array:
 
 
 def by_units(a: Array, b: Array, xp: Namespace) -> Array:
-    """Return `a @ b`, one inner product at a time: one unit of a layer, in the forward pass; `a` is a vector or a matrix."""
-    if a.ndim == 2:
-        return xp.stack([by_units(a[i, :], b, xp) for i in range(a.shape[0])])
-    return xp.stack([xp.vecdot(a, b[:, j]) for j in range(b.shape[1])])
+    """Return `a @ b`, one column at a time: forward that is one unit of a layer; `a` is a vector or a matrix."""
+    return xp.stack([xp.vecdot(a, b[:, j]) for j in range(b.shape[1])], axis=a.ndim - 1)
 
 
 def by_library(a: Array, b: Array, xp: Namespace) -> Array:

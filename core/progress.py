@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from types import TracebackType
 
-Logs = dict[str, float]
+from core.history import Logs
 
 
 class EpochProgress:

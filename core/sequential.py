@@ -11,32 +11,19 @@ import backends
 from backends import Array, Backend, host
 from core import config, losses, optimizers
 from core.data import Examples, place_examples, place_rows, slices
+from core.history import History, Logs, Tally
 from core.layers import Input, Layer, automatic_name
 from core.losses import Loss
 from core.metrics import Metric
 from core.metrics import get as get_metric
 from core.network import Weights
 from core.optimizers import Optimizer
-from core.progress import EpochProgress, Logs
+from core.progress import EpochProgress
 from core.step import State, objective
 from core.training import Trainer, compiled_forward
 
 ROWS_AT_ONCE = 16384  # rows of a forward pass where no batch size is asked for; it changes memory, not results
 BAR_MOVES = 20  # how often an epoch's bar moves where a fold need not be one compiled call
-
-
-class History:
-    """What `fit` returns: `history` holds a list of values an epoch for each name, `epoch` the epochs' numbers."""
-
-    def __init__(self) -> None:
-        self.epoch: list[int] = []
-        self.history: dict[str, list[float]] = {}
-
-    def append(self, epoch: int, logs: Logs) -> None:
-        """Add an epoch's values."""
-        self.epoch.append(epoch)
-        for name, value in logs.items():
-            self.history.setdefault(name, []).append(value)
 
 
 class Sequential:
@@ -147,12 +134,12 @@ class Sequential:
         """Return the network's output, as an array of the library that `x` came from."""
         rows = self._rows(x)
         output = self._compiled_forward()(self._weights(), rows)
-        return output if self.backend.owns(x) else self.backend.to_numpy(output)
+        return output if self.backend.owns(x) else host.asarray(self.backend.to_numpy(output), copy=True)
 
     def predict(self, x: Any, batch_size: int | None = None, verbose: int | str = 0) -> Any:
         """Return the network's output as a NumPy array; `batch_size` bounds the rows that are computed at once."""
         rows, forward, weights = self._rows(x), self._compiled_forward(), self._weights()
-        size = ROWS_AT_ONCE if batch_size is None else _positive("batch_size", batch_size)
+        size = ROWS_AT_ONCE if batch_size is None else _whole("batch_size", batch_size)
         parts = [forward(weights, rows[part, ...]) for part in slices(rows.shape[0], size)]
         return host.concatenate([self.backend.to_numpy(part) for part in parts])
 
@@ -184,15 +171,19 @@ class Sequential:
         for validation. `steps_per_execution` is how many steps run between two moves of the bar: by default, where the
         backend compiles, the whole epoch is one call.
         """
-        batch_size = _positive("batch_size", 32 if batch_size is None else batch_size)
+        batch_size = _whole("batch_size", 32 if batch_size is None else batch_size)
+        epochs = _whole("epochs", epochs, least=0)
         verbose = 1 if verbose == "auto" else int(verbose)
         examples, validation = self._examples(x, y, sample_weight), None
-        if validation_split:
-            examples, validation = examples.split(validation_split)
         if validation_data is not None:
+            if not isinstance(validation_data, (tuple, list)) or len(validation_data) not in (2, 3):
+                raise ValueError("validation_data must be (x, y) or (x, y, sample_weight)")
             validation = self._examples(*validation_data)
+        elif validation_split:
+            examples, validation = examples.split(validation_split)
         n = len(examples)
-        steps = steps_per_execution or self._steps_per_execution(math.ceil(n / batch_size), verbose)
+        steps = self._steps_per_execution(math.ceil(n / batch_size), verbose)
+        steps = steps if steps_per_execution is None else _whole("steps_per_execution", steps_per_execution)
         history = History()
         for epoch in range(epochs):
             order = host.generator().permutation(n) if shuffle else host.arange(n)
@@ -214,10 +205,11 @@ class Sequential:
         return_dict: bool = False,
     ) -> float | list[float] | dict[str, float]:
         """Return the mean loss over the examples; with metrics, a list that begins with it, or a dict of all by name."""
-        logs = self._evaluate(self._examples(x, y, sample_weight), batch_size or ROWS_AT_ONCE)
+        size = ROWS_AT_ONCE if batch_size is None else _whole("batch_size", batch_size)
+        logs = self._evaluate(self._examples(x, y, sample_weight), size)
         if return_dict:
             return logs
-        return list(logs.values()) if len(logs) > 1 else logs["loss"]
+        return [logs["loss"], *(logs[name] for name in self._chosen().metrics)] if len(logs) > 1 else logs["loss"]
 
     # Behind the face
 
@@ -269,7 +261,7 @@ class Sequential:
         state = trainer.start(self._weights(), self.dtype)
         if self._state is not None:  # the weights may have been set since; the running averages go on
             state = state._replace(slots=self._state.slots, t=self._state.t)
-        tally = _Tally(["loss", *self._chosen().metrics])
+        tally = Tally(["loss", *self._chosen().metrics])
         for rows in _executions(order, batch_size, steps):
             state, values = trainer.run(state, examples.batch, self.backend.asarray(rows))
             weights = None if examples.weights is None else examples.weights[rows]
@@ -282,7 +274,7 @@ class Sequential:
 
     def _evaluate(self, examples: Examples, rows_at_once: int) -> Logs:
         trainer, weights = self._get_trainer(), self._weights()
-        tally = _Tally(["loss", *self._chosen().metrics])
+        tally = Tally(["loss", *self._chosen().metrics])
         for part in examples.slices(rows_at_once):
             values = trainer.evaluate(weights, part.batch)
             tally.add([self.backend.to_numpy(value) for value in values], part.weights)
@@ -297,32 +289,6 @@ class _Compiled(NamedTuple):
     metrics: dict[str, Metric]
 
 
-class _Tally:
-    """The running means of the loss and the metrics.
-
-    As in Keras, the weighted sum of the losses is divided by the number of examples, that of a metric by the sum of weights.
-    """
-
-    def __init__(self, names: list[str]) -> None:
-        self._names = names
-        self._sums = [0.0] * len(names)
-        self._count, self._weight = 0, 0.0
-
-    def add(self, values: list[host.HostArray], weights: host.HostArray | None) -> None:
-        """Add the values of some examples, one array for each name."""
-        self._count += values[0].size
-        self._weight += values[0].size if weights is None else float(weights.sum())
-        for i, value in enumerate(values):
-            weighted = value if weights is None else value * weights
-            self._sums[i] += float(weighted.sum(dtype="float64"))
-
-    def logs(self) -> Logs:
-        """Return the means so far, by name, sorted as Keras does."""
-        means = {name: total / self._weight for name, total in zip(self._names, self._sums, strict=True)}
-        means["loss"] = self._sums[0] / self._count
-        return dict(sorted(means.items()))
-
-
 def _executions(order: host.HostArray, batch_size: int, steps: int) -> Iterator[host.HostArray]:
     """Yield the rows of `order` as arrays of shape (steps or fewer, batch size), the smaller last batch on its own."""
     whole = len(order) // batch_size * batch_size
@@ -333,7 +299,7 @@ def _executions(order: host.HostArray, batch_size: int, steps: int) -> Iterator[
         yield order[None, whole:]
 
 
-def _positive(name: str, value: int) -> int:
-    if not isinstance(value, int) or value < 1:
-        raise ValueError(f"{name} must be a positive whole number, got {value!r}")
+def _whole(name: str, value: int, least: int = 1) -> int:
+    if not isinstance(value, int) or value < least:
+        raise ValueError(f"{name} must be a {'positive ' if least else ''}whole number, got {value!r}")
     return value

@@ -133,6 +133,7 @@ NETWORKS = {
     "sigmoid+bce": ((Dense(3, "sigmoid"), Dense(1, "sigmoid")), BinaryCrossentropy()),
     "sigmoid+bce, several units": ((Dense(3, "sigmoid"), Dense(2, "sigmoid")), BinaryCrossentropy()),
     "linear+bce on logits": ((Dense(4, "relu"), Dense(1)), BinaryCrossentropy(from_logits=True)),
+    "sigmoid taken for a logit": ((Dense(3, "tanh"), Dense(1, "sigmoid")), BinaryCrossentropy(from_logits=True)),
     "softmax+cce": ((Dense(3, "tanh"), Dense(3, "softmax")), CategoricalCrossentropy()),
     "softmax layer+cce": ((Dense(3, "tanh"), Dense(3), Activation("softmax")), CategoricalCrossentropy()),
     "softmax+sparse cce": ((Dense(4, "relu"), Dense(3, "softmax")), SparseCategoricalCrossentropy()),

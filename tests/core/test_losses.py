@@ -32,7 +32,7 @@ FORMULAS = {  # one example: y and p are lists of numbers
 }
 
 
-@pytest.mark.parametrize(("loss", "formula"), FORMULAS.items(), ids=repr)
+@pytest.mark.parametrize(("loss", "formula"), FORMULAS.items(), ids=[loss.name for loss in FORMULAS])
 @given(shape=shapes, seed=seeds, data=st.data())
 @examples
 def test_a_loss_is_its_formula(loss, formula, shape, seed, data):

@@ -1,0 +1,108 @@
+"""The commands as a person runs them."""
+
+import os
+import subprocess
+import sys
+
+import pandas as pd
+import pytest
+
+import backends
+from bench import read_results
+from bench.cli import main
+
+BAD_BACKENDS = ["no_such", "jax:gpu:7", "numpy:gpu"]
+if not next(found for found in backends.status() if found.name == "cupy").usable:
+    BAD_BACKENDS.append("cupy")
+
+
+def command(*arguments, backend=None, cwd=None):
+    environment = {name: value for name, value in os.environ.items() if name != "ARRAY_BACKEND"}
+    if backend:
+        environment["ARRAY_BACKEND"] = backend
+    return subprocess.run([sys.executable, "-m", *arguments], capture_output=True, text=True, env=environment, cwd=cwd)
+
+
+def test_a_run_prints_a_table_and_the_path_of_a_csv(tmp_path, capsys):
+    assert main(["run", "--only", "forward/coffee*/[mu]*", "--results", str(tmp_path), "--name", "try"]) == 0
+    printed = capsys.readouterr().out
+    assert "coffee-2-3-1: time for one example, in batches of 400" in printed
+    assert str(tmp_path / "try" / "summary.csv") in printed.replace("\n", "")
+    frame = read_results(tmp_path / "try")
+    assert set(frame["implementation"]) == {"multiplication", "unit", "matmul"}
+    assert (frame["status"] == "ok").all()
+    numpy = frame[frame["backend"] == "numpy"].set_index("implementation")
+    assert numpy.loc["matmul", "speedup"] > 10
+
+
+def test_a_run_of_that_name_is_not_overwritten(tmp_path, capsys):
+    arguments = [
+        "run",
+        "--only",
+        "matmul/square-32/*",
+        "--backends",
+        "numpy",
+        "--results",
+        str(tmp_path),
+        "--name",
+        "x",
+    ]
+    assert main(arguments) == 0
+    before = (tmp_path / "x" / "summary.csv").read_bytes()
+    assert main(arguments) == 2
+    assert "holds a run already" in capsys.readouterr().err
+    assert (tmp_path / "x" / "summary.csv").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (
+            ["--backends", "numpy,nonsense"],
+            "backend 'nonsense': there is no backend of that name. Usable here: numpy:cpu",
+        ),
+        (["--backends", "strict"], "strict is for tests only"),
+        (["--only", "nothing"], "--only nothing: no case has such a name; they are like forward/"),
+    ],
+)
+def test_a_wrong_option_is_one_sentence(arguments, sentence, capsys, tmp_path):
+    assert main(["run", *arguments, "--results", str(tmp_path)]) == 2
+    error = capsys.readouterr().err
+    assert sentence in error
+    assert error.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("backend", BAD_BACKENDS)
+def test_a_backend_that_cannot_be_used_is_one_sentence_under_pytest(backend, pytestconfig):
+    done = command("pytest", "bench", "-q", backend=backend, cwd=pytestconfig.rootpath)
+    assert done.returncode != 0
+    assert f"ARRAY_BACKEND={backend}: " in done.stderr
+    assert "Usable here: numpy:cpu" in done.stderr
+    assert "Traceback" not in done.stdout + done.stderr
+
+
+def test_pytest_bench_measures_and_writes_the_same_columns(tmp_path, pytestconfig):
+    root = pytestconfig.rootpath
+    done = command(
+        "pytest", f"{root}/bench", "-c", f"{root}/pyproject.toml", "--rootdir", str(root), "-q", "-k", "square-32",
+        "--benchmark-only", "--benchmark-min-rounds=3", "--benchmark-max-time=0.05", backend="numpy", cwd=tmp_path,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    (summary,) = tmp_path.glob("results/*-pytest-numpy/summary.csv")
+    frame = read_results(summary)
+    assert frame["status"].tolist() == ["ok"]
+    assert frame["samples"].item() >= 3
+    assert (pd.read_csv(summary.with_name("samples.csv"))["seconds"] > 0).all()
+
+
+def test_plain_pytest_runs_no_benchmark(pytestconfig):
+    done = command("pytest", "--collect-only", "-q", cwd=pytestconfig.rootpath)
+    assert "bench/benchmarks.py" not in done.stdout
+    assert "tests/bench/test_commands.py" in done.stdout
+
+
+def test_the_command_is_there_as_a_module():
+    done = command("bench", "--help")
+    assert done.returncode == 0
+    assert "run" in done.stdout
