@@ -76,6 +76,10 @@ class Backend(ABC):
         """Return the compiled form of a pure function; the function itself where the library has no compiler."""
         return function
 
+    def compile_seconds(self) -> float:
+        """Return the seconds that the library's compiler has worked in this process so far, as it says itself."""
+        return 0.0
+
     def fold(self, step: Step, state: Tree, batches: tuple[Array, ...]) -> tuple[Tree, Tree]:
         """Run `state, output = step(state, batch)` over the leading axis of every array in `batches`.
 

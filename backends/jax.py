@@ -12,6 +12,7 @@ from backends.base import Array, Backend, BackendError, Step, Tree, first_line, 
 
 try:
     import jax
+    import jax.monitoring
 except ModuleNotFoundError as error:
     raise library_missing("jax", "arraybench[jax]") from error
 
@@ -20,6 +21,18 @@ jax.config.update("jax_enable_x64", True)
 # Left alone, a float32 product runs as TF32 on an A100 or H100, and no other library here does that by default.
 if "JAX_DEFAULT_MATMUL_PRECISION" not in os.environ:
     jax.config.update("jax_default_matmul_precision", "highest")
+
+# Lowering and XLA's own work. Tracing is left out: what is traced inside another trace would count twice.
+COMPILATION = ("/jax/core/compile/jaxpr_to_mlir_module_duration", "/jax/core/compile/backend_compile_duration")
+_compilations: list[float] = []
+
+
+def _record_compilation(event: str, duration_secs: float, **_: Any) -> None:
+    if event in COMPILATION:
+        _compilations.append(duration_secs)
+
+
+jax.monitoring.register_event_duration_secs_listener(_record_compilation)
 
 
 class JaxBackend(Backend):
@@ -59,6 +72,9 @@ class JaxBackend(Backend):
 
     def compile(self, function: Callable[..., Any]) -> Callable[..., Any]:
         return jax.jit(function)
+
+    def compile_seconds(self) -> float:
+        return sum(_compilations)
 
     def fold(self, step: Step, state: Tree, batches: tuple[Array, ...]) -> tuple[Tree, Tree]:
         return jax.lax.scan(step, state, batches)

@@ -10,13 +10,15 @@ import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
 from backends import Backend
-from bench.cases import Case, all_cases
+from bench.cases import CONTROL, Case, all_cases
 from bench.cli import BUDGET_S
 from bench.measure import UnmeasuredError, prepare
-from bench.results import Measurement
+from bench.measurement import Measurement
+
+CASES = [pytest.param(case, id=case.id) for case in all_cases() if case.implementation != CONTROL]
 
 
-@pytest.mark.parametrize("case", [pytest.param(case, id=case.id) for case in all_cases()])
+@pytest.mark.parametrize("case", CASES)
 def test_case(case: Case, backend: Backend, benchmark: BenchmarkFixture, measured: list[Measurement]) -> None:
     """Measure one case; it fails when its outputs are not the oracle's."""
     benchmark.group = f"{case.workload}/{case.network}"
@@ -29,8 +31,7 @@ def test_case(case: Case, backend: Backend, benchmark: BenchmarkFixture, measure
         if error.status == "mismatch":
             pytest.fail(error.reason)
         pytest.skip(f"{error.status}: {error.reason}")
-    measurement.facts = {**subject.facts}
     benchmark(lambda: backend.synchronize(subject.call()))
-    measurement.facts["peak_memory_bytes"] = backend.peak_memory()
+    measurement.facts = [subject.facts | {"peak_memory_bytes": backend.peak_memory()}]
     if benchmark.stats is not None:  # there is none under --benchmark-disable
         measurement.samples = [(0, 0, seconds) for seconds in benchmark.stats.stats.data]

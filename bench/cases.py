@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from bench.networks import COFFEE, NETWORKS
+from bench.networks import COFFEE, DIGITS, NETWORKS
 from core.loops import LADDER
 
 EXAMPLES = 400
 EPOCH_ROWS = 200_000
 MATMUL_SIZES = (32, 64, 128, 256, 512, 1024, 2048, 4096)
+
+CONTROL = "again"
+"""NumPy's `matmul` once more, in a process of its own: what differs between the two is the run's own error."""
+CONTROLLED = (f"forward/{DIGITS.name}", "matmul/square-512")
 
 
 @dataclass(frozen=True)
@@ -17,8 +21,8 @@ class Case:
     """One row of the table, before a backend is chosen.
 
     `implementation` is a rung of `core.loops.LADDER`, `compiled` (the last rung under the backend's compiler), `fold` (the
-    epoch as `Sequential.fit` runs it) or `hand_written` (plain NumPy that uses nothing of `core`). `batch_size` is how many
-    examples one call takes; for a square product, its rows.
+    epoch as `Sequential.fit` runs it), `hand_written` (plain NumPy that uses nothing of `core`) or `CONTROL`. `batch_size` is
+    how many examples one call takes; for a square product, its rows.
     """
 
     workload: str
@@ -30,7 +34,12 @@ class Case:
     @property
     def id(self) -> str:
         """The case's name, as `--only` matches it."""
-        return f"{self.workload}/{self.network}/{self.implementation}"
+        return f"{self.group}/{self.implementation}"
+
+    @property
+    def group(self) -> str:
+        """What the case shares with those that it is compared with, and is measured in the same rounds with."""
+        return f"{self.workload}/{self.network}"
 
     def examples(self, batch_size: int) -> int:
         """Return how many examples a call with that batch size goes through: all of them, in an epoch."""
@@ -53,4 +62,14 @@ def all_cases() -> list[Case]:
     ]
     epoch = [Case("epoch", COFFEE.name, implementation, 32) for implementation in ("hand_written", "fold")]
     products = [Case("matmul", f"square-{n}", "matmul", n) for n in MATMUL_SIZES]
-    return forward + training + epoch + products
+    return _with_controls(forward + training + epoch + products)
+
+
+def _with_controls(cases: list[Case]) -> list[Case]:
+    """Return the cases with a second label behind the last rung of the groups that have one."""
+    found = []
+    for case in cases:
+        found.append(case)
+        if case.implementation == "matmul" and case.group in CONTROLLED:
+            found.append(replace(case, implementation=CONTROL))
+    return found

@@ -10,16 +10,19 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 import backends
 from backends import ArraybenchError
 from bench import driver, machine, report
 from bench.cases import Case, all_cases
+from bench.journal import Journal, Plan, sole_writer
 from bench.results import Run, run_id, sample_rows, summarise
-from bench.table import ResultsError, write_results
+from bench.table import write_results
 
 BUDGET_S = 1.0
+TIME_S = 140.0
+SEED = 20240218
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -31,7 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"arraybench: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("arraybench: interrupted; nothing was written", file=sys.stderr)
+        print("arraybench: interrupted", file=sys.stderr)
         return 130
 
 
@@ -49,47 +52,68 @@ def _parser() -> argparse.ArgumentParser:
         "--budget", type=float, default=BUDGET_S, metavar="S", help="the longest that one example may take"
     )
     run.add_argument(
+        "--time", type=float, default=TIME_S, metavar="S", help="how long to go on for narrower intervals (%(default)s)"
+    )
+    run.add_argument(
         "--results", type=Path, default=Path("results"), metavar="DIR", help="where the run's folder is made"
     )
     run.add_argument("--name", help="the run's folder (default: time and machine)")
+    run.add_argument("--resume", metavar="NAME", help="finish the run of that name, which was interrupted")
     return parser
 
 
 def _run(options: argparse.Namespace) -> int:
-    console = Console()
-    specs = _specs(options.backends)
-    cases = _cases(options.only)
     facts = machine.describe()
-    name = run_id(options.name, facts["machine_id"])
-    folder = options.results / name
-    if (folder / "summary.csv").exists():
-        raise ResultsError(f"{folder} holds a run already; choose another --name")
-    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task("starting", total=len(cases))
-        measurements, descriptions = driver.measure(
-            cases, specs, options.budget, lambda case: progress.update(task, advance=1, description=case.id)
-        )
-    run = Run(name, facts["machine_id"], descriptions)
-    summary = summarise(measurements, run)
-    write_results(folder, summary, sample_rows(measurements, run), facts | {"backends": descriptions})
+    plan = Plan(_cases(options.only), _specs(options.backends), options.budget, options.time, SEED)
+    with sole_writer(options.results):
+        if options.resume:
+            journal = Journal.resume(options.results / options.resume, facts)
+        else:
+            journal = Journal.begin(options.results / run_id(options.name, facts["machine_id"]), plan, facts)
+        try:
+            summary = measure(journal)
+        except KeyboardInterrupt:
+            print(
+                f"\narraybench: interrupted; to finish it: arraybench run --resume {journal.folder.name}",
+                file=sys.stderr,
+            )
+            return 130
+    console = Console()
     report.show(summary, console)
-    console.print(f"\n{folder / 'summary.csv'}", soft_wrap=True, highlight=False)
+    console.print(f"\n{journal.folder / 'summary.csv'}", soft_wrap=True, highlight=False)
     return int(summary["status"].isin(["mismatch", "failed"]).any())
 
 
-def _specs(names: str | None) -> list[str]:
+def measure(journal: Journal) -> report.Summary:
+    """Measure what is missing, under a progress bar; write the tables and return the summary."""
+    columns = TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn()
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task("starting", total=journal.plan.time_s)
+
+        def show(process: int, group: str, seconds: float) -> None:
+            progress.update(task, completed=seconds, description=f"pass {process + 1}  {group}")
+
+        measurements = driver.measure(journal, show)
+    run = Run(journal.folder.name, journal.machine["machine_id"], journal.backends, journal.roofs)
+    summary = summarise(measurements, run)
+    machine_facts = journal.machine | {"backends": journal.backends, "roofs": journal.roofs}
+    write_results(journal.folder, summary, sample_rows(measurements, run), machine_facts)
+    journal.close()
+    return summary
+
+
+def _specs(names: str | None) -> tuple[str, ...]:
     """Return the backends to compare, each on one device; NumPy, which the others are compared with, always first."""
     if names is None:
-        return driver.usable_specs()
+        return tuple(driver.usable_specs())
     chosen = [backends.get(name) for name in names.split(",")]
     if untimed := [backend.name for backend in chosen if not backend.timed]:
         raise ArraybenchError(f"{', '.join(untimed)} is for tests only: its times mean nothing")
-    return list(dict.fromkeys(["numpy:cpu", *(backend.spec for backend in chosen)]))
+    return tuple(dict.fromkeys(["numpy:cpu", *(backend.spec for backend in chosen)]))
 
 
-def _cases(pattern: str | None) -> list[Case]:
-    cases = [case for case in all_cases() if pattern is None or fnmatch.fnmatch(case.id, pattern)]
+def _cases(pattern: str | None) -> tuple[Case, ...]:
+    cases = tuple(case for case in all_cases() if pattern is None or fnmatch.fnmatch(case.id, pattern))
     if not cases:
         raise ArraybenchError(f"--only {pattern}: no case has such a name; they are like {all_cases()[0].id}")
     return cases

@@ -8,8 +8,9 @@ import pytest
 
 import backends
 from bench import machine
-from bench.results import Measurement, Run, run_id, sample_rows, summarise
-from bench.table import write_results
+from bench.measurement import Measurement
+from bench.results import Run, run_id, sample_rows, summarise
+from bench.table import make_folder, write_results
 
 MEASURED = pytest.StashKey[list[Measurement]]()
 
@@ -46,6 +47,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     name = run_id(None, facts["machine_id"]) + f"-pytest-{backend.name}"
     run = Run(name, facts["machine_id"], {backend.spec: backend.describe()})
     folder = Path("results") / name
+    make_folder(folder)
     write_results(
         folder, summarise(measurements, run), sample_rows(measurements, run), facts | {"backends": run.backends}
     )

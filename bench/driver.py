@@ -1,151 +1,168 @@
-"""The driver of a run: one worker process a backend, cases one after another, samples in rounds that interleave backends."""
+"""The driver of a run.
+
+A pass is one fresh process for each backend; in every pass each group of cases is measured once, all its cases on all backends in
+rounds of random order. Passes follow each other until every case is known well enough, or the time is spent. Only one worker
+computes at a time.
+"""
 
 from __future__ import annotations
 
-import contextlib
-import json
-import os
-import queue
+import itertools
 import random
-import subprocess
-import sys
-import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
 import backends
-from bench.cases import Case
-from bench.results import Measurement
+from bench.cases import CONTROL
+from bench.comparison import LEAST_PROCESSES, Rivals
+from bench.journal import Journal, Plan, Unit
+from bench.measure import Stopwatch
+from bench.measurement import Measurement, Row
+from bench.processes import WorkerLostError, WorkerProcess
 
-ROUNDS = 5
-BLOCK_S = 0.02
-ANSWER_WITHIN_S = 60.0
-SEED = 20240218
+ROUNDS = 4
+BLOCK_S = 0.01
+SLOW_S, SLOW_ROUNDS = 0.04, 1  # a call this slow is sampled in fewer rounds
 
-SLOW_S, SLOW_ROUNDS = 0.1, 3  # a call this slow is sampled in fewer rounds
-
-Row = dict[str, Any]
-
-
-class WorkerLostError(Exception):
-    """A worker that died or does not answer; `status` is what the row of its case says."""
-
-    def __init__(self, status: str, reason: str) -> None:
-        super().__init__(reason)
-        self.status, self.reason = status, reason
+Report = Callable[[int, str, float], None]
+"""Called before a unit with the number of its pass, its group and the seconds measured so far."""
 
 
-class WorkerProcess:
-    """The driver's end of a worker: started when first asked, and anew after it was lost."""
-
-    def __init__(self, spec: str) -> None:
-        self.spec = spec
-        self._process: subprocess.Popen[str] | None = None
-        self._answers: queue.Queue[str] = queue.Queue()
-
-    def ask(self, request: dict[str, Any]) -> dict[str, Any]:
-        """Return the worker's answer; raise WorkerLostError when it dies or takes too long over it."""
-        process = self._process or self._start()
+def measure(journal: Journal, report: Report = lambda process, group, seconds: None) -> list[Measurement]:
+    """Measure what the journal's plan asks and it does not hold yet, and return all measurements."""
+    groups = list(dict.fromkeys(case.group for case in journal.plan.cases))
+    for process in itertools.count():
+        todo = [group for group in groups if not journal.has(process, group) and _open(journal, process, group)]
+        if not todo and not any(unit.process >= process for unit in journal.units):
+            return _stopped(journal)
+        workers = Workers(journal.plan)
         try:
-            assert process.stdin is not None
-            process.stdin.write(json.dumps(request) + "\n")
-            process.stdin.flush()
-            line = self._answers.get(timeout=ANSWER_WITHIN_S)
-        except queue.Empty:
-            self.stop()
-            raise WorkerLostError("timed_out", f"no answer in {ANSWER_WITHIN_S:g} s") from None
-        except BrokenPipeError:
-            line = ""
-        if not line:
-            code = process.wait()
-            self.stop()
-            raise WorkerLostError("failed", f"its process ended with status {code}")
-        return json.loads(line)
-
-    def stop(self) -> None:
-        """End the process, if there is one."""
-        if self._process is None:
-            return
-        process, self._process = self._process, None
-        process.kill()
-        process.wait()
-        self._reader.join()  # it reads until the process's end of the pipe is closed
-        for pipe in (process.stdin, process.stdout):
-            with contextlib.suppress(BrokenPipeError):  # what could not be delivered any more
-                assert pipe is not None
-                pipe.close()
-
-    def _start(self) -> subprocess.Popen[str]:
-        # A GPU that JAX has filled would leave nothing for CuPy beside it.
-        environment = os.environ | {"ARRAY_BACKEND": self.spec, "XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
-        command = [sys.executable, "-m", "bench.worker"]
-        self._process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
-        )
-        self._answers = queue.Queue()
-        self._reader = threading.Thread(target=_read, args=(self._process, self._answers), daemon=True)
-        self._reader.start()
-        return self._process
+            for group in todo:
+                if chosen := _open(journal, process, group):
+                    report(process, group, journal.seconds)
+                    journal.record(_measure_unit(process, group, chosen, workers, journal))
+        finally:
+            workers.stop()
+    raise AssertionError("passes do not end by themselves")
 
 
-def _read(process: subprocess.Popen[str], answers: queue.Queue[str]) -> None:
-    assert process.stdout is not None
-    for line in process.stdout:
-        answers.put(line)
-    answers.put("")
+def _open(journal: Journal, process: int, group: str) -> list[Measurement]:
+    """Return the measurements of a group that this pass must still add to; none when there is no time left for it."""
+    if process >= LEAST_PROCESSES:
+        before = [unit.seconds for unit in journal.units if unit.group == group]
+        if journal.seconds + max(before, default=0.0) > journal.plan.time_s:
+            return []
+    measurements = journal.measurements()
+    rivals = Rivals(measurements, journal.backends)
+    own = [m for m in measurements if m.case.group == group and m.status == "ok"]
+    wanting = [m for m in own if not rivals.narrow(m)]
+    # What they are compared with runs beside them: a pair is of one round.
+    needed = [other for m in wanting for other in (m, *rivals.others(m))]
+    return [m for m in own if any(m is other for other in needed)]
 
 
-def measure(
-    cases: Iterable[Case], specs: list[str], budget_s: float, finished: Callable[[Case], None]
-) -> tuple[list[Measurement], dict[str, Row]]:
-    """Measure every case on every backend, and return the measurements and what each backend says of itself.
-
-    `finished` is called after each case.
-    """
-    order = random.Random(SEED)
-    workers = {spec: WorkerProcess(spec) for spec in specs}
-    measurements: list[Measurement] = []
-    try:
-        descriptions = {spec: worker.ask({"do": "describe"}) for spec, worker in workers.items()}
-        for case in cases:
-            measurements += _measure_case(case, workers, budget_s, order)
-            finished(case)
-    finally:
-        for worker in workers.values():
-            worker.stop()
-    return measurements, descriptions
-
-
-def _measure_case(
-    case: Case, workers: dict[str, WorkerProcess], budget_s: float, order: random.Random
-) -> list[Measurement]:
-    """Prepare the case on every backend, then sample it in rounds that take the backends in random order."""
-    measurements = [Measurement(case, spec) for spec in workers]
-    for measurement in measurements:
-        answer = _ask(workers, measurement, {"do": "prepare", "case": asdict(case), "budget_s": budget_s})
-        measurement.facts |= answer
-    for number in range(ROUNDS):
-        ready = [measurement for measurement in measurements if measurement.status == "ok"]
-        order.shuffle(ready)
-        for measurement in ready:
-            if number >= SLOW_ROUNDS and measurement.samples[0][-1] > SLOW_S:
-                continue
-            answer = _ask(workers, measurement, {"do": "block", "seconds": BLOCK_S})
-            measurement.samples += [(0, number, seconds) for seconds in answer.pop("samples", [])]
-            measurement.facts |= answer
+def _stopped(journal: Journal) -> list[Measurement]:
+    """Return the journal's measurements, each with the reason why no more was measured."""
+    measurements = journal.measurements()
+    rivals = Rivals(measurements, journal.backends)
+    for own in measurements:
+        if own.measured:
+            own.stopped = "narrow" if rivals.narrow(own) else "budget"
     return measurements
 
 
-def _ask(workers: dict[str, WorkerProcess], measurement: Measurement, request: dict[str, Any]) -> Row:
-    """Return the facts of the answer; put the outcome, a lost worker included, into the measurement."""
+class Workers:
+    """The processes of a pass: one for each backend, and another NumPy for the control."""
+
+    def __init__(self, plan: Plan) -> None:
+        self._own = {spec: WorkerProcess(spec) for spec in plan.specs}
+        self._control = {spec: WorkerProcess(spec) for spec in plan.specs}
+
+    def of(self, measurement: Measurement) -> WorkerProcess:
+        """Return the worker that measures it."""
+        return (self._control if measurement.case.implementation == CONTROL else self._own)[measurement.spec]
+
+    def stop(self) -> None:
+        """End them all."""
+        for worker in (*self._own.values(), *self._control.values()):
+            worker.stop()
+
+
+class _CaseLostError(Exception):
+    """A worker was lost over a measurement."""
+
+    def __init__(self, measurement: Measurement, outcome: Row) -> None:
+        self.measurement, self.outcome = measurement, outcome
+
+
+def _measure_unit(process: int, group: str, chosen: list[Measurement], workers: Workers, journal: Journal) -> Unit:
+    """Measure a group once in this pass. A case that costs a worker its life is left out, and the others begin anew."""
+    lost: dict[int, Row] = {}
+    with Stopwatch() as watch:
+        while True:
+            left = [m for m in chosen if id(m) not in lost]
+            try:
+                entries = _attempt(process, left, workers, journal)
+                break
+            except _CaseLostError as error:
+                lost[id(error.measurement)] = error.outcome
+    found = dict(zip(map(id, left), entries, strict=True)) | lost
+    named = [{"id": m.case.id, "spec": m.spec} | found[id(m)] for m in chosen]
+    return Unit(process, group, watch.seconds, named)
+
+
+def _attempt(process: int, chosen: list[Measurement], workers: Workers, journal: Journal) -> list[Row]:
+    """Prepare every case, then sample all that are ready in rounds of random order."""
+    order = random.Random(f"{journal.plan.seed} {process} {chosen[0].case.group if chosen else ''}")
+    for worker in {id(workers.of(m)): (workers.of(m), m) for m in chosen}.values():
+        _ask(*worker, {"do": "forget"})
+        _introduce(*worker, journal)
+    entries = {id(m): _prepare(m, workers.of(m), journal.plan) for m in chosen}
+    for number in range(ROUNDS):
+        ready = [m for m in chosen if entries[id(m)]["status"] == "ok"]
+        order.shuffle(ready)
+        for m in ready:
+            entry = entries[id(m)]
+            if number < SLOW_ROUNDS or entry["once_s"] <= SLOW_S:
+                _sample(m, workers.of(m), number, entry)
+    return [{name: value for name, value in entries[id(m)].items() if name != "once_s"} for m in chosen]
+
+
+def _introduce(worker: WorkerProcess, measurement: Measurement, journal: Journal) -> None:
+    """Take down what a backend says of itself, and the rates that it reaches, when it is first met."""
+    if worker.spec not in journal.backends:
+        journal.backends[worker.spec] = worker.greeting["describe"]
+        journal.roofs[worker.spec] = _ask(worker, measurement, {"do": "roof"})
+
+
+def _prepare(measurement: Measurement, worker: WorkerProcess, plan: Plan) -> Row:
+    """Return the entry of a measurement that is ready, or of one that cannot be had."""
+    examples = measurement.examples if measurement.facts else None
+    request = {"case": asdict(measurement.case), "budget_s": plan.budget_s, "examples": examples}
+    answer = _ask(worker, measurement, {"do": "prepare", "key": measurement.case.id, **request})
+    facts = answer.get("facts", {})
+    if facts:
+        facts |= {name: worker.greeting[name] for name in ("process_start_s", "import_s")}
+    return {"reason": "", "samples": [], "once_s": 0.0} | answer | {"facts": facts}
+
+
+def _sample(measurement: Measurement, worker: WorkerProcess, number: int, entry: Row) -> None:
+    """Add a block of samples to an entry, or the reason why there is none."""
+    answer = _ask(worker, measurement, {"do": "block", "key": measurement.case.id, "seconds": BLOCK_S})
+    if "samples" in answer:
+        entry["samples"] += [[number, float(f"{seconds:.6g}")] for seconds in answer.pop("samples")]
+        entry["facts"] |= answer
+    else:
+        entry |= answer
+
+
+def _ask(worker: WorkerProcess, measurement: Measurement, request: dict[str, Any]) -> Row:
     try:
-        answer = workers[measurement.spec].ask(request)
+        return worker.ask(request)
     except WorkerLostError as lost:
-        answer = {"status": lost.status, "reason": lost.reason}
-    measurement.status = answer.pop("status", measurement.status)
-    measurement.reason = answer.pop("reason", measurement.reason)
-    return answer
+        outcome = {"status": lost.status, "reason": lost.reason, "facts": {}, "samples": []}
+        raise _CaseLostError(measurement, outcome) from lost
 
 
 def usable_specs() -> list[str]:

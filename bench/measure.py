@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import gc
-import statistics
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from statistics import median
 from typing import Any
+
+import numpy as np
 
 from backends import Backend, Tree
 from bench import gate, workloads
-from bench.cases import Case
+from bench.cases import CONTROL, Case
 from bench.networks import ZERO_OR_ONE as PROBE
 from bench.workloads import Problem
 
 SHORTEST_SAMPLE_S = 2e-4  # shorter calls are timed several at once, so that reading the clock does not show
 LONGEST_LOOP_CALL_S = 0.05  # a call whose Python loops would take longer gets fewer examples
 CHEAP_CALL_S = 0.01
-TRANSFERS = 3
+REPEATS = 5  # of a part of the time budget, where the call is cheap
+MOST_SAMPLES = 50  # of a block
+BUDGET_TOLERANCE = 0.25  # the parts of a trip may differ from the whole by so much of it,
+BUDGET_SLACK_S = 1e-4  # or by the few calls of Python between them
+SETTLE_S, SETTLED_SHARE, LONGEST_SETTLE_S = 2e-3, 0.2, 0.2
 
 
 class UnmeasuredError(Exception):
@@ -29,23 +35,28 @@ class UnmeasuredError(Exception):
         self.status, self.reason = status, reason
 
 
-@dataclass(frozen=True)
-class Subject:
-    """A case that has passed the gate and is warm."""
+class Stopwatch:
+    """Measures the wall and the processor seconds of a `with` block; those of all threads of the process count."""
 
-    call: Callable[[], Tree]
-    backend: Backend
-    calls_per_sample: int
-    facts: dict[str, Any]
-    """The row's columns that are known before any sample is taken."""
+    def __enter__(self) -> Stopwatch:
+        self._cpu, self._start = time.process_time(), time.perf_counter()
+        return self
 
-    def sample(self) -> float:
-        """Return the seconds that one call takes until its results are there, the mean of `calls_per_sample`."""
-        return seconds(self.call, self.backend, self.calls_per_sample)
+    def __exit__(self, *error: object) -> None:
+        self.seconds = self.so_far()
+        self.cpu_seconds = time.process_time() - self._cpu
+
+    def so_far(self) -> float:
+        """Return the wall seconds since the block began."""
+        return time.perf_counter() - self._start
 
 
-def seconds(call: Callable[[], Tree], backend: Backend, calls: int = 1) -> float:
-    """Return the mean seconds of so many calls, each waited for."""
+def seconds(call: Callable[[], Tree], backend: Backend, calls: int = 1, slow_down: float = 0.0) -> float:
+    """Return the mean seconds of so many calls, each waited for.
+
+    `slow_down` plants a slower function, for tests of the measurement itself: that share of the time is spun away, inside
+    the clock.
+    """
     synchronize = backend.synchronize
     collecting = gc.isenabled()
     gc.disable()  # a collection in the middle of a sample belongs to none
@@ -53,44 +64,94 @@ def seconds(call: Callable[[], Tree], backend: Backend, calls: int = 1) -> float
         start = time.perf_counter()
         for _ in range(calls):
             synchronize(call())
+        if slow_down:
+            until = start + (1 + slow_down) * (time.perf_counter() - start)
+            while time.perf_counter() < until:
+                pass
         return (time.perf_counter() - start) / calls
     finally:
         if collecting:
             gc.enable()
 
 
-def prepare(case: Case, backend: Backend, budget_s: float) -> Subject:
+def settle() -> None:
+    """Return when no thread of this process computes or spins any more.
+
+    A BLAS keeps its threads spinning for some 25 ms after a product, in the hope of another. Were the next worker timed
+    meanwhile, it would get half of the machine.
+    """
+    with Stopwatch() as whole:
+        while whole.so_far() < LONGEST_SETTLE_S:
+            with Stopwatch() as nap:
+                time.sleep(SETTLE_S)
+            if nap.cpu_seconds < SETTLED_SHARE * nap.seconds:
+                return
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A case that has passed the gate and is warm."""
+
+    call: Callable[[], Tree]
+    backend: Backend
+    once_s: float
+    facts: dict[str, Any]
+    """The row's columns that are known before any sample is taken."""
+    slow_down: float = 0.0
+
+    @property
+    def calls_per_sample(self) -> int:
+        """How many calls share a reading of the clock."""
+        return max(1, round(SHORTEST_SAMPLE_S / self.once_s))
+
+    def sample(self) -> float:
+        """Return the seconds that one call takes until its results are there, the mean of `calls_per_sample`."""
+        return seconds(self.call, self.backend, self.calls_per_sample, self.slow_down)
+
+    def block(self, at_least_s: float) -> dict[str, Any]:
+        """Return the samples of a stretch of that length, one at least, and the threads that were in effect over it.
+
+        The first call is not counted: another subject has had the caches since.
+        """
+        if self.once_s < CHEAP_CALL_S:
+            self.backend.synchronize(self.call())
+        samples: list[float] = []
+        with Stopwatch() as watch:
+            while not samples or (watch.so_far() < at_least_s and len(samples) < MOST_SAMPLES):
+                samples.append(self.sample())
+        return {"samples": samples, "threads_in_effect": watch.cpu_seconds / watch.seconds}
+
+
+def prepare(
+    case: Case, backend: Backend, budget_s: float, examples: int | None = None, slow_down: float = 0.0
+) -> Subject:
     """Place the case's inputs, call it for the first time, pass the gate and warm it, timing each on the way.
 
-    Raises UnmeasuredError where the case cannot be had on this backend, would take longer than `budget_s` for a single
-    example, or fails the gate.
+    A call gets `examples`, or as many as its Python loops can afford. Raises UnmeasuredError where the case cannot be had on
+    this backend, would take longer than `budget_s` for a single example, or fails the gate.
     """
     _require(case, backend)
-    _refuse_endless_loops(case, backend, budget_s)
-    reducible = _may_take_fewer_examples(case)
-    started = _start(case, backend, 1 if reducible else case.batch_size)
-    if reducible and (affordable := min(case.batch_size, int(LONGEST_LOOP_CALL_S / started.once_s))) > 1:
-        started = _start(case, backend, affordable)
-    problem = started.problem
-    start = time.perf_counter()
-    outputs = problem.outputs(started.result, backend.to_numpy)
-    device_to_host_s = time.perf_counter() - start
-    try:
-        error = gate.check(outputs, problem.oracle(), gate.tolerance(case.workload, case.dtype))
-    except gate.MismatchError as mismatch:
-        raise UnmeasuredError("mismatch", str(mismatch)) from mismatch
+    if examples is None:
+        _refuse_endless_loops(case, backend, budget_s)
+        if _may_take_fewer_examples(case):
+            one = _start(case, backend, 1)
+            examples = max(1, min(case.batch_size, int(LONGEST_LOOP_CALL_S / one.once_s)))
+    started = _start(case, backend, examples or case.batch_size)
+    outputs, error = _check(case, started, backend)
     facts = {
         "batch_size": started.examples,
-        "parameters": problem.parameters,
+        "parameters": started.problem.parameters,
         "first_call_s": started.first_call_s,
-        "host_to_device_s": started.host_to_device_s,
-        "device_to_host_s": device_to_host_s,
-        "flops": problem.flops,
-        "bytes": problem.bytes,
+        "compile_s": started.compile_s,
+        **_time_budget(started, backend),
+        "flops": started.problem.flops,
+        "bytes": started.problem.bytes,
         "oracle_error": error,
         "checked": True,
+        "result_dtype": "+".join(sorted({str(array.dtype) for array in outputs})),
+        "subnormals": sum(_subnormals(array) for array in outputs),
     }
-    return Subject(started.call, backend, max(1, round(SHORTEST_SAMPLE_S / started.once_s)), facts)
+    return Subject(started.call, backend, started.once_s, facts, slow_down)
 
 
 @dataclass(frozen=True)
@@ -100,31 +161,83 @@ class _Started:
     problem: Problem
     call: Callable[[], Tree]
     examples: int
-    host_to_device_s: float
     first_call_s: float
+    compile_s: float
     once_s: float
     result: Tree
 
 
 def _start(case: Case, backend: Backend, examples: int) -> _Started:
     problem = workloads.build(case, backend, examples)
-    arguments, host_to_device_s = _place(problem, backend)
+    arguments = _place(problem, backend)
 
     def call() -> Tree:
         return problem.function(*arguments)
 
+    compiled_s = backend.compile_seconds()
     first_call_s = seconds(call, backend)
-    start = time.perf_counter()
-    result = backend.synchronize(call())
-    once_s = time.perf_counter() - start
+    compile_s = backend.compile_seconds() - compiled_s
+    with Stopwatch() as watch:
+        result = backend.synchronize(call())
+    once_s = watch.seconds
     if once_s < CHEAP_CALL_S:
-        once_s = min(seconds(call, backend) for _ in range(5))
-    return _Started(problem, call, examples, host_to_device_s, first_call_s, once_s, result)
+        once_s = min(seconds(call, backend) for _ in range(REPEATS))
+    return _Started(problem, call, examples, first_call_s, compile_s, once_s, result)
+
+
+def _check(case: Case, started: _Started, backend: Backend) -> tuple[list[Any], float]:
+    """Return the outputs on the host and their relative error; raise UnmeasuredError where they are not the oracle's."""
+    outputs = started.problem.outputs(started.result, backend.to_numpy)
+    try:
+        return outputs, gate.check(outputs, started.problem.oracle(), gate.tolerance(case.workload, case.dtype))
+    except gate.MismatchError as mismatch:
+        raise UnmeasuredError("mismatch", str(mismatch)) from mismatch
+
+
+def _time_budget(started: _Started, backend: Backend) -> dict[str, Any]:
+    """Return where the time of a warm round trip goes, each part and the whole timed on its own, medians of a few.
+
+    Host to device, the return of the call (`dispatch_s`), its results being there (`device_s`), device to host; `end_to_end_s`
+    is one clock over all four, and `budget_agrees` tells whether the parts add up to it.
+    """
+    problem, trips = started.problem, []
+    for _ in range(REPEATS if started.once_s < CHEAP_CALL_S else 1):
+        with Stopwatch() as whole:
+            with Stopwatch() as to_device:
+                arguments = _place(problem, backend)
+            with Stopwatch() as dispatch:
+                result = problem.function(*arguments)
+            with Stopwatch() as device:
+                backend.synchronize(result)
+            with Stopwatch() as to_host:
+                problem.outputs(result, backend.to_numpy)
+        trips.append([watch.seconds for watch in (to_device, dispatch, device, to_host, whole)])
+    names = ("host_to_device_s", "dispatch_s", "device_s", "device_to_host_s", "end_to_end_s")
+    return dict(zip(names, map(median, zip(*trips, strict=True)), strict=True))
+
+
+def budget_agrees(facts: dict[str, Any], median_s: float) -> bool:
+    """Tell whether a warm trip is the sum of its parts, the call taken as it is in steady state.
+
+    Within a quarter, or a tenth of a millisecond: between the parts stand a few calls of Python.
+    """
+    parts = facts["host_to_device_s"] + median_s + facts["device_to_host_s"]
+    gap = abs(parts - facts["end_to_end_s"])
+    return gap <= max(BUDGET_TOLERANCE * facts["end_to_end_s"], BUDGET_SLACK_S)
+
+
+def _subnormals(array: Any) -> int:
+    """Return how many numbers of an array are too small for full precision: a processor works many times longer on them."""
+    if array.dtype.kind != "f":
+        return 0
+    return int(((array != 0) & (np.abs(array) < np.finfo(array.dtype).tiny)).sum())
 
 
 def _require(case: Case, backend: Backend) -> None:
     if case.implementation == "hand_written" and backend.name != "numpy":
         raise UnmeasuredError("unavailable", "written by hand for NumPy alone")
+    if case.implementation == CONTROL and backend.name != "numpy":
+        raise UnmeasuredError("unavailable", "the control is NumPy's")
     if case.implementation == "compiled" and not backend.compiles:
         raise UnmeasuredError("unavailable", f"{backend.name} has no compiler")
 
@@ -150,14 +263,10 @@ def _refuse_endless_loops(case: Case, backend: Backend, budget_s: float) -> None
         raise UnmeasuredError("timed_out", reason)
 
 
-def _place(problem: Problem, backend: Backend) -> tuple[tuple[Tree, ...], float]:
-    """Return the call's arguments on the device, and the median seconds that placing the inputs took."""
-    times = []
-    for _ in range(TRANSFERS):
-        start = time.perf_counter()
-        placed = backend.synchronize(_tree_map(backend.asarray, problem.inputs))
-        times.append(time.perf_counter() - start)
-    return backend.synchronize(problem.arrange(*placed)), statistics.median(times)
+def _place(problem: Problem, backend: Backend) -> tuple[Tree, ...]:
+    """Return the call's arguments, on the device."""
+    placed = backend.synchronize(_tree_map(backend.asarray, problem.inputs))
+    return backend.synchronize(problem.arrange(*placed))
 
 
 def _tree_map(function: Callable[[Any], Any], tree: Tree) -> Tree:

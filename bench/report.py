@@ -1,31 +1,57 @@
-"""The table that a person reads: times for one example in units that fit, and speed-ups over the loop and over NumPy."""
+"""The table that a person reads: times for one example in units that fit, speed-ups with their intervals and verdicts."""
 
 from __future__ import annotations
 
-from typing import Any
+import math
+from collections.abc import Iterator
+from typing import Any, NamedTuple
 
 import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
+from bench.cases import CONTROL
+from bench.statistics import CONFIDENCE, Estimate
+
+Summary = pd.DataFrame
+Row = dict[Any, Any]
+
 ONE_EXAMPLE = ("forward", "backward", "step")
 TITLES = {"forward": "forward", "backward": "backward", "step": "training step"}
+MARKS = {"FASTER": "[green]▲[/]", "SLOWER": "[red]▼[/]", "SAME": "[blue]=[/]", "UNRESOLVED": "[yellow]?[/]"}
+LEGEND = (
+    f"±, ×÷ and […] are {CONFIDENCE:.0%} intervals over processes. ▲ faster, ▼ slower, = the same within 5 %, "
+    "? cannot be told, ≠ not like for like."
+)
+ROOMY = 120  # columns of a terminal from which on intervals are spelled out
 
 
-def show(summary: pd.DataFrame, console: Console) -> None:
-    """Print the networks' tables, the epoch, the products and the three answers."""
+class Comparison(NamedTuple):
+    """Columns of the table that hold a speed-up: the column's name, and its verdict's."""
+
+    title: str
+    name: str
+    verdict: str
+
+
+OVER_LOOP = Comparison("over loop", "speedup", "verdict")
+OVER_NUMPY = Comparison("over NumPy", "speedup_over_numpy", "verdict_over_numpy")
+OVER_EAGER = Comparison("over eager", "speedup_over_eager", "verdict_over_eager")
+
+
+def show(summary: Summary, console: Console) -> None:
+    """Print the networks' tables, the epoch, the products, the three answers and how far they can be believed."""
     frame = summary.assign(spec=summary["backend"] + ":" + summary["device"])
-    for network, rows in frame[frame["workload"].isin(ONE_EXAMPLE)].groupby("network", sort=False):
-        title = f"{network}: time for one example, in batches of {rows['batch_size'].max()}"
-        console.print(_table(rows, title), "")
-    for workload, title in (("epoch", "coffee script: time for one epoch"), ("matmul", "square matrix product")):
-        rows = frame[frame["workload"] == workload]
-        if len(rows):
-            console.print(_table(rows, title), "")
-    for answer in _answers(frame):
-        console.print(answer)
-    left_out = frame[~frame["status"].isin(["ok", "unavailable"])]
-    for row in left_out.itertuples():
+    told = frame[frame["implementation"] != CONTROL]
+    for title, rows in _parts(told):
+        console.print(title, style="bold", highlight=False)
+        for table in _tables(rows, console):
+            console.print(table, "")
+    console.print(LEGEND, style="dim", highlight=False)
+    console.print()
+    for line in (*_answers(told), *_controls(frame)):
+        console.print(line, highlight=False)
+    for row in frame[~frame["status"].isin(["ok", "unavailable"])].itertuples():
         console.print(f"{row.workload} {row.network} {row.implementation} on {row.spec}: {row.status}: {row.reason}")
 
 
@@ -38,68 +64,124 @@ def scaled(seconds: float) -> str:
 
 
 def times(ratio: float) -> str:
-    """Return a speed-up as `12.3x`."""
-    return f"{ratio:,.0f}x" if ratio >= 100 else f"{ratio:.2g}x" if ratio < 10 else f"{ratio:.0f}x"
+    """Return a speed-up as `12.3x`, with three digits at most."""
+    return f"{ratio:,.0f}x" if ratio >= 100 else f"{ratio:.3g}x" if ratio >= 1 else f"{ratio:.2g}x"
 
 
-def _table(rows: pd.DataFrame, title: str) -> Table:
-    specs = list(rows["spec"].unique())
+def with_interval(speedup: Estimate, roomy: bool) -> str:
+    """Return a speed-up with its interval: `12.3x ±4%`, or `12.3x [11.8, 12.8]` where there is room."""
+    if roomy:
+        return f"{times(speedup.value)} \\[{times(speedup.low)[:-1]}, {times(speedup.high)[:-1]}]"
+    reach = speedup.half_width
+    return f"{times(speedup.value)} " + (f"±{reach:.0%}" if reach < 0.995 else f"×÷{1 + reach:.2g}")
+
+
+def _parts(frame: Summary) -> Iterator[tuple[str, Summary]]:
+    """Yield what gets a table of its own, with its title."""
+    for network, rows in frame[frame["workload"].isin(ONE_EXAMPLE)].groupby("network", sort=False):
+        yield f"{network}: time for one example, in batches of {rows['batch_size'].max()}", rows
+    for workload, title in (("epoch", "coffee script: time for one epoch"), ("matmul", "square matrix product")):
+        if len(rows := frame[frame["workload"] == workload]):
+            yield title, rows
+
+
+def _tables(rows: Summary, console: Console) -> Iterator[Table]:
+    """Yield the table of some rows; where the terminal is too narrow for all backends, one for each that still fits."""
     looped = bool(rows["baseline"].str.contains("unit|hand_written").any())
-    table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False)
-    table.add_column("")
-    for spec in specs:
-        table.add_column(spec, justify="right", style="bold")
-        if looped:
-            table.add_column("over loop", justify="right")
-        if spec != "numpy:cpu":
-            table.add_column("over NumPy", justify="right")
+    comparisons = {
+        spec: [OVER_LOOP] * looped + [OVER_NUMPY] * (not spec.startswith("numpy:")) for spec in rows["spec"].unique()
+    }
+    pieces: list[dict[str, list[Comparison]]] = [{}]
+    for spec, own in comparisons.items():
+        wider = pieces[-1] | {spec: own}
+        if pieces[-1] and _width(_table(rows, wider, console.width >= ROOMY), console) > console.width:
+            pieces.append({spec: own})
+        else:
+            pieces[-1] = wider
+    yield from (_table(rows, piece, console.width >= ROOMY) for piece in pieces)
+
+
+def _width(table: Table, console: Console) -> int:
+    return console.measure(table, options=console.options.update(max_width=10 * console.width)).maximum
+
+
+def _table(rows: Summary, comparisons: dict[str, list[Comparison]], roomy: bool) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 1 if roomy else 0))
+    table.add_column("", no_wrap=True)
+    for spec, own in comparisons.items():
+        table.add_column(spec, justify="right", style="bold", no_wrap=True)
+        for comparison in own:
+            table.add_column(comparison.title, justify="right", no_wrap=True)
     heading = None
     for case, measured in rows.groupby(["workload", "network", "implementation"], sort=False):
         workload, network, implementation = map(str, case)
         if workload in ONE_EXAMPLE and workload != heading:
             heading = workload
             table.add_row(f"[italic]{TITLES[workload]}[/]")
-        by_spec = {row.spec: row for row in measured.itertuples()}
-        cells = [cell for spec in specs for cell in _cells(by_spec[spec], spec, looped)]
+        by_spec = {row["spec"]: row for row in measured.to_dict("records")}
+        cells = [cell for spec, own in comparisons.items() for cell in _cells(by_spec[spec], own, roomy)]
         table.add_row(network if workload == "matmul" else f"  {implementation}", *cells)
     return table
 
 
-def _cells(row: Any, spec: str, looped: bool) -> list[str]:
-    ok = row.status == "ok"
-    if ok:
-        seconds = 1 / row.examples_per_s if row.workload in ONE_EXAMPLE else row.median_s
-        time = scaled(seconds) if row.workload != "matmul" else f"{scaled(seconds)} {row.gflop_per_s:.3g} GFLOP/s"
-    else:
-        time = "-" if row.status == "unavailable" else row.status.replace("_", " ")
-    cells = [time]
-    if looped:
-        cells.append(times(row.speedup) if ok and row.speedup == row.speedup else "")
-    if spec != "numpy:cpu":
-        cells.append(times(row.speedup_over_numpy) if ok and row.speedup_over_numpy == row.speedup_over_numpy else "")
-    return cells
+def _cells(row: Row, comparisons: list[Comparison], roomy: bool) -> list[str]:
+    if row["status"] != "ok":
+        time = "-" if row["status"] == "unavailable" else row["status"].replace("_", " ")
+        return [time, *("" for _ in comparisons)]
+    return [scaled(_seconds(row)), *(_speedup(row, comparison, roomy) for comparison in comparisons)]
 
 
-def _answers(frame: pd.DataFrame) -> list[str]:
-    """Return one line for each of the three questions, as the range over networks and workloads."""
+def _seconds(row: Row) -> float:
+    return 1 / row["examples_per_s"] if row["workload"] in ONE_EXAMPLE else row["median_s"]
+
+
+def _speedup(row: Row, comparison: Comparison, roomy: bool) -> str:
+    estimate, verdict = _estimate(row, comparison.name), row[comparison.verdict]
+    if verdict == "BASELINE":
+        return "1x  "
+    if math.isnan(estimate.low):
+        return ""
+    unlike = "≠" if comparison is OVER_LOOP and row["unlike"] != "-" else ""
+    return f"{with_interval(estimate, roomy)} {MARKS[verdict]}{unlike}"
+
+
+def _estimate(row: Row, name: str) -> Estimate:
+    return Estimate(row[name], row[f"{name}_ci_low"], row[f"{name}_ci_high"])
+
+
+def _answers(frame: Summary) -> Iterator[str]:
+    """Yield one line for each of the three questions, over all networks and workloads of single examples."""
     ok = frame[(frame["status"] == "ok") & frame["workload"].isin(ONE_EXAMPLE)]
-    each = (1 / ok["examples_per_s"]).groupby([ok["spec"], ok["implementation"], ok["workload"], ok["network"]]).first()
-
-    def faster(own: tuple[str, str], than: tuple[str, str]) -> str | None:
-        if own not in each.index or than not in each.index:
-            return None
-        ratios = (each[than] / each[own]).dropna()
-        return f"{times(ratios.min())} to {times(ratios.max())}" if len(ratios) else None
-
-    numpy = "numpy:cpu"
-    questions = [("A matrix product over the loop, NumPy", (numpy, "matmul"), (numpy, "unit"))]
-    for spec in frame["spec"].unique():
-        questions.append((f"Compiled over eager, {spec}", (spec, "compiled"), (spec, "matmul")))
-        best = "compiled" if (spec, "compiled") in each.index else "matmul"
-        if spec != numpy:
+    compiled = list(ok[ok["implementation"] == "compiled"]["spec"].unique())
+    numpy = ok["spec"].str.startswith("numpy:")
+    questions = [("A matrix product over the loop, NumPy", ok[numpy & (ok["implementation"] == "matmul")], OVER_LOOP)]
+    for spec in ok["spec"].unique():
+        best = ok[(ok["spec"] == spec) & (ok["implementation"] == ("compiled" if spec in compiled else "matmul"))]
+        if spec in compiled:
+            questions.append((f"Compiled over eager, {spec}", best, OVER_EAGER))
+        if not spec.startswith("numpy:"):
             kind = "the GPU" if "gpu" in spec else "the CPU"
-            questions.append(
-                (f"{spec} ({best}, on {kind}) over NumPy's matrix product", (spec, best), (numpy, "matmul"))
-            )
-    answers = [(text, faster(own, than)) for text, own, than in questions]
-    return [f"{text}: {answer}" for text, answer in answers if answer]
+            questions.append((f"{spec}, on {kind}, over NumPy's matrix product", best, OVER_NUMPY))
+    for question, rows, comparison in questions:
+        if len(rows := rows[rows[f"{comparison.name}_ci_low"].notna()]):
+            yield f"{question}: {_range(rows, comparison)}"
+
+
+def _range(rows: Summary, comparison: Comparison) -> str:
+    """Return how far the intervals reach together, and how many rows are clearly faster or slower."""
+    low, high = rows[f"{comparison.name}_ci_low"].min(), rows[f"{comparison.name}_ci_high"].max()
+    counts = rows[comparison.verdict].value_counts()
+    words = [f"{word.lower()} in {counts[word]}" for word in MARKS if word in counts]
+    return f"{times(low)} to {times(high)}, {', '.join(words)} of {len(rows)}"
+
+
+def _controls(frame: Summary) -> Iterator[str]:
+    """Yield what the run knows of its own error: what two equal cases differed by, and the least that it could have seen."""
+    controls = frame[(frame["implementation"] == CONTROL) & frame["speedup_ci_low"].notna()]
+    for row in controls.to_dict("records"):
+        equal = _estimate(row, "speedup")
+        yield (
+            f"Two equal cases, {row['workload']} {row['network']}, differed by {equal.value - 1:+.1%} "
+            f"({equal.low - 1:+.1%} to {equal.high - 1:+.1%}): {row['verdict']}. "
+            f"Here {row['smallest_effect']:.1%} could be seen; false alarms {row['false_alarm_rate']:.1%}."
+        )

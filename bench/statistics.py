@@ -1,45 +1,159 @@
-"""From samples to a figure with its uncertainty, and from two figures to a verdict."""
+"""From blocks of samples to a figure with its uncertainty, and from two figures to a verdict.
+
+The unit that is repeated is the process: samples within a process share its memory layout, its threads and its minute of the
+machine, so a thousand of them say little about the next process. As Kalibera and Jones advise ("Rigorous Benchmarking in
+Reasonable Time", ISMM 2013), a process is first reduced to one number, and the interval comes from how these numbers differ,
+which has the spread below it (between rounds, between samples) in it already. With n processes that is Student's interval
+with n - 1 degrees of freedom, on logarithms, because it is a ratio that is asked for.
+
+Two subjects that ran in the same rounds of the same passes are compared pair by pair: what slows a round slows both, and is
+gone from their ratio. The median over a process's rounds keeps one disturbed round from counting.
+"""
 
 from __future__ import annotations
 
 import math
-from statistics import NormalDist, median
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from statistics import fmean, median, stdev
 from typing import NamedTuple
 
-CONFIDENCE = 0.95
-SAME_WITHIN = 1.05
+import numpy as np
+from scipy.special import nctdtrinc, stdtrit
+
+CONFIDENCE = 0.99
+"""Of every interval. A verdict is drawn from it, so that one comparison in a hundred of equals may be called at most."""
+LEAST_EFFECT = 0.01
+"""Differences smaller than this are never called: the layout of a process alone moves a time as much."""
+SAME_WITHIN = 0.05
+POWER = 0.8
+SIMULATED = 100_000
+LARGEST_EXPONENT = 700.0  # the largest that a float's exp has room for
+
+Blocks = Mapping[int, Mapping[int, float]]
+"""For each process, for each round of it, the median seconds of a block of samples."""
 
 
 class Estimate(NamedTuple):
-    """A median with its confidence interval."""
+    """A value with its confidence interval; the interval is NaN where a single process cannot tell."""
 
     value: float
     low: float
     high: float
 
+    def scaled(self, factor: float) -> Estimate:
+        """Return the estimate of `factor` times as much."""
+        return Estimate(self.value * factor, self.low * factor, self.high * factor)
 
-def median_interval(samples: list[float]) -> Estimate:
-    """Return the median with a distribution-free 95 % interval between two order statistics (Conover, 1999, section 3.2).
+    @property
+    def half_width(self) -> float:
+        """How far the interval reaches, as a ratio less one: 0.02 for ± 2 %; NaN where there is none."""
+        return math.sqrt(self.high / self.low) - 1 if self.low > 0 else math.nan
 
-    The interval speaks of the samples of one process; how processes differ is not in it. With fewer than nine samples it is
-    their whole range.
+
+def blocks(samples: Iterable[tuple[int, int, float]]) -> Blocks:
+    """Return the blocks of samples given as (process, round, seconds)."""
+    gathered: dict[int, dict[int, list[float]]] = defaultdict(lambda: defaultdict(list))
+    for process, number, seconds in samples:
+        gathered[process][number].append(seconds)
+    return {p: {r: median(block) for r, block in rounds.items()} for p, rounds in gathered.items()}
+
+
+def over_processes(logs: Sequence[float]) -> Estimate:
+    """Return exp(mean) of one logarithm a process, with Student's interval at `CONFIDENCE`."""
+    mean = fmean(logs)
+    if len(logs) < 2:
+        return Estimate(math.exp(mean), math.nan, math.nan)
+    reach = _threshold(len(logs)) * stdev(logs) / math.sqrt(len(logs))
+    return Estimate(math.exp(mean), _bounded_exp(mean - reach), _bounded_exp(mean + reach))
+
+
+def time(own: Blocks) -> Estimate:
+    """Return the seconds of a call."""
+    return over_processes(process_logs(own))
+
+
+def process_logs(own: Blocks) -> list[float]:
+    """Return, for each process, the median over its rounds of the logarithm of the seconds."""
+    return [median(map(math.log, rounds.values())) for rounds in own.values()]
+
+
+def paired_logs(baseline: Blocks, own: Blocks) -> list[float]:
+    """Return, for each process number that both have, the median over the rounds that both have of log(baseline / own)."""
+    return [
+        median(math.log(baseline[p][r] / own[p][r]) for r in shared)
+        for p in baseline
+        if p in own and (shared := [r for r in baseline[p] if r in own[p]])
+    ]
+
+
+def paired_ratio(baseline: Blocks, own: Blocks) -> Estimate | None:
+    """Return how many times faster `own` is than `baseline`, of two that ran in the same rounds; None where none did."""
+    logs = paired_logs(baseline, own)
+    return over_processes(logs) if logs else None
+
+
+def unpaired_ratio(baseline: Blocks, own: Blocks) -> Estimate:
+    """Return how many times faster `own` is than `baseline`, measured apart: Welch's interval (Welch, 1947) on logarithms."""
+    old, new = process_logs(baseline), process_logs(own)
+    value = math.exp(fmean(old) - fmean(new))
+    if min(len(old), len(new)) < 2:
+        return Estimate(value, math.nan, math.nan)
+    parts = [(stdev(logs) ** 2 / len(logs), len(logs) - 1) for logs in (old, new)]
+    variance = sum(part for part, _ in parts)
+    if not variance:
+        return Estimate(value, value, value)
+    freedom = variance**2 / sum(part**2 / degrees for part, degrees in parts)
+    reach = _bounded_exp(stdtrit(freedom, 0.5 + CONFIDENCE / 2) * math.sqrt(variance))
+    return Estimate(value, value / reach, value * reach)
+
+
+def verdict(speedup: Estimate | None) -> str:
+    """Return FASTER, SLOWER, SAME (the whole interval within 5 % of 1) or UNRESOLVED.
+
+    FASTER and SLOWER need an interval that leaves out 1 and a difference of `LEAST_EFFECT` at least.
     """
-    ordered = sorted(samples)
-    n = len(ordered)
-    reach = NormalDist().inv_cdf(0.5 + CONFIDENCE / 2) * math.sqrt(n) / 2
-    low = max(0, math.floor(n / 2 - reach)) if n >= 9 else 0
-    return Estimate(median(ordered), ordered[low], ordered[n - 1 - low])
-
-
-def ratio(baseline: Estimate, own: Estimate) -> Estimate:
-    """Return how many times faster `own` is, with an interval that holds every ratio of the two intervals (so a wide one)."""
-    return Estimate(baseline.value / own.value, baseline.low / own.high, baseline.high / own.low)
-
-
-def verdict(speedup: Estimate) -> str:
-    """Return FASTER, SLOWER, SAME (within 5 % either way) or UNRESOLVED."""
-    if speedup.low >= 1 / SAME_WITHIN and speedup.high <= SAME_WITHIN:
-        return "SAME"
-    if speedup.low > 1:
+    if speedup is None or math.isnan(speedup.low):
+        return "UNRESOLVED"
+    if speedup.low > 1 and speedup.value > 1 + LEAST_EFFECT:
         return "FASTER"
-    return "SLOWER" if speedup.high < 1 else "UNRESOLVED"
+    if speedup.high < 1 and speedup.value < 1 / (1 + LEAST_EFFECT):
+        return "SLOWER"
+    if speedup.low >= 1 / (1 + SAME_WITHIN) and speedup.high <= 1 + SAME_WITHIN:
+        return "SAME"
+    return "UNRESOLVED"
+
+
+def smallest_effect(logs: Sequence[float]) -> float:
+    """Return the relative difference that would be called in four tries of five, were the spread what it is among `logs`.
+
+    From the noncentral t distribution (Cohen, 1988, chapter 2); `LEAST_EFFECT` at least.
+    """
+    if len(logs) < 2:
+        return math.nan
+    noncentrality = nctdtrinc(len(logs) - 1, 1 - POWER, _threshold(len(logs)))
+    return max(LEAST_EFFECT, _bounded_exp(noncentrality * stdev(logs) / math.sqrt(len(logs))) - 1)
+
+
+def false_alarm_rate(logs: Sequence[float]) -> float:
+    """Return how often the rule of `verdict` would tell two apart that are equal, were the spread what it is among `logs`.
+
+    Simulated: means and standard deviations of so many normal draws, which are independent of each other.
+    """
+    n = len(logs)
+    if n < 2:
+        return math.nan
+    generator = np.random.default_rng(0)
+    means = stdev(logs) / math.sqrt(n) * generator.standard_normal(SIMULATED)
+    errors = stdev(logs) * np.sqrt(generator.chisquare(n - 1, SIMULATED) / (n - 1) / n)
+    called = (abs(means) > _threshold(n) * errors) & (abs(means) > math.log1p(LEAST_EFFECT))
+    return float(called.mean())
+
+
+def _threshold(n: int) -> float:
+    """Return how many standard errors an interval reaches that is drawn from n processes."""
+    return float(stdtrit(n - 1, 0.5 + CONFIDENCE / 2))
+
+
+def _bounded_exp(exponent: float) -> float:
+    return math.exp(min(exponent, LARGEST_EXPONENT))

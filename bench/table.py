@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from pathlib import Path
@@ -11,7 +12,7 @@ import pandas as pd
 
 from backends import ArraybenchError
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 COLUMNS: dict[str, str] = {
     # identity
@@ -25,10 +26,13 @@ COLUMNS: dict[str, str] = {
     "implementation": "str",
     "backend": "str",
     "backend_version": "str",
+    "blas": "str",
     "device": "str",
     "dtype": "str",
+    "result_dtype": "str",
     "matmul_precision": "str",
     "threads": "float64",
+    "threads_in_effect": "float64",
     "batch_size": "int64",
     "parameters": "int64",
     # steady state
@@ -38,28 +42,48 @@ COLUMNS: dict[str, str] = {
     "min_s": "float64",
     "samples": "int64",
     "processes": "int64",
+    "stopped": "str",
     "examples_per_s": "float64",
     # one-off costs
+    "process_start_s": "float64",
+    "import_s": "float64",
     "first_call_s": "float64",
     "compile_s": "float64",
+    # a round trip
     "host_to_device_s": "float64",
+    "dispatch_s": "float64",
+    "device_s": "float64",
     "device_to_host_s": "float64",
+    "end_to_end_s": "float64",
+    "budget_agrees": "bool",
     # work
     "flops": "int64",
     "bytes": "int64",
     "gflop_per_s": "float64",
     "fraction_of_peak": "float64",
+    "bound": "str",
     "peak_memory_bytes": "int64",
     # check
     "oracle_error": "float64",
     "checked": "bool",
+    "subnormals": "int64",
     # comparison
     "baseline": "str",
     "speedup": "float64",
     "speedup_ci_low": "float64",
     "speedup_ci_high": "float64",
     "verdict": "str",
+    "smallest_effect": "float64",
+    "false_alarm_rate": "float64",
+    "unlike": "str",
     "speedup_over_numpy": "float64",
+    "speedup_over_numpy_ci_low": "float64",
+    "speedup_over_numpy_ci_high": "float64",
+    "verdict_over_numpy": "str",
+    "speedup_over_eager": "float64",
+    "speedup_over_eager_ci_low": "float64",
+    "speedup_over_eager_ci_high": "float64",
+    "verdict_over_eager": "str",
     "break_even_calls": "float64",
     # outcome
     "status": "str",
@@ -90,14 +114,33 @@ def summary_frame(rows: list[dict[str, Any]]) -> pd.DataFrame:
 
 
 def write_results(folder: Path, summary: pd.DataFrame, samples: list[dict[str, Any]], machine: dict[str, Any]) -> None:
-    """Write summary.csv, samples.csv and machine.json into `folder`, each file whole or not at all."""
+    """Write samples.csv, machine.json and summary.csv into `folder`, each whole or not at all."""
+    write_whole(folder / "samples.csv", _frame(samples, SAMPLE_COLUMNS).to_csv(index=False))
+    write_whole(folder / "machine.json", json.dumps(machine, indent=2) + "\n")
+    write_whole(folder / "summary.csv", summary.to_csv(index=False))
+
+
+def make_folder(folder: Path, new: bool = True) -> None:
+    """Make a folder; a `new` one must not be there yet. Raise ResultsError with the reason where it cannot be made."""
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        _replace(folder / "samples.csv", _frame(samples, SAMPLE_COLUMNS).to_csv(index=False))
-        _replace(folder / "machine.json", json.dumps(machine, indent=2) + "\n")
-        _replace(folder / "summary.csv", summary.to_csv(index=False))
+        folder.mkdir(parents=True, exist_ok=not new)
+    except FileExistsError:
+        reason = "holds a run already; choose another --name" if folder.is_dir() else "is a file, not a folder"
+        raise ResultsError(f"{folder} {reason}") from None
     except OSError as error:
         raise ResultsError(f"cannot write results to {folder}: {error.strerror}") from error
+
+
+def write_whole(file: Path, text: str) -> None:
+    """Write a file whole or not at all; raise ResultsError with the reason, and leave what was there before."""
+    partial = file.with_name(f".{file.name}.partial")
+    try:
+        partial.write_text(text, encoding="utf-8")
+        os.replace(partial, file)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            partial.unlink()
+        raise ResultsError(f"cannot write results to {file}: {error.strerror}") from error
 
 
 def read_results(path: str | Path) -> pd.DataFrame:
@@ -129,9 +172,3 @@ def _frame(rows: list[dict[str, Any]], columns: dict[str, str]) -> pd.DataFrame:
 
 def _cell(value: Any, empty: Any) -> Any:
     return empty if value is None or value == "" else value
-
-
-def _replace(file: Path, text: str) -> None:
-    partial = file.with_name(f".{file.name}.partial")
-    partial.write_text(text, encoding="utf-8")
-    os.replace(partial, file)

@@ -1,6 +1,7 @@
 """A process that measures on one backend: it answers requests, a line of JSON each, and nothing else prints there.
 
-Requests: `prepare` a case, take a `block` of samples of the case prepared last, `describe` the backend.
+The first line it prints is its greeting: what starting took, and what the backend says of itself. Requests: `prepare` a case
+under a key, take a `block` of samples of the case of that key, find the `roof`, `forget` every case.
 """
 
 from __future__ import annotations
@@ -8,35 +9,25 @@ from __future__ import annotations
 import json
 import os
 import sys
-import time
 from typing import Any, TextIO
 
 import backends
+from bench import roof
 from bench.cases import Case
-from bench.measure import Subject, UnmeasuredError, prepare
-
-MOST_SAMPLES = 200  # of a block
+from bench.measure import Stopwatch, Subject, UnmeasuredError, prepare, settle
 
 
 class Worker:
-    """The state of a worker: its backend and the case that is ready."""
+    """The state of a worker: its backend and the cases that are ready."""
 
     def __init__(self, backend: backends.Backend) -> None:
         self.backend = backend
-        self.subject: Subject | None = None
+        self.subjects: dict[str, Subject] = {}
 
     def answer(self, request: dict[str, Any]) -> dict[str, Any]:
-        """Return the answer to a request; a case that fails is an answer, not an end."""
-        if request["do"] == "describe":
-            return self.backend.describe()
-        if request["do"] == "block":
-            return self._block(request["seconds"])
-        return self._prepare(Case(**request["case"]), request["budget_s"])
-
-    def _prepare(self, case: Case, budget_s: float) -> dict[str, Any]:
-        self.subject = None  # let go of the last case's arrays first
+        """Return the answer to a request, when nothing computes here any more; a case that fails is an answer, not an end."""
         try:
-            self.subject = prepare(case, self.backend, budget_s)
+            return self._do(request)
         except UnmeasuredError as error:
             return {"status": error.status, "reason": error.reason}
         except MemoryError:
@@ -44,26 +35,50 @@ class Worker:
         except Exception as error:
             memory = "OutOfMemory" in type(error).__name__ or "RESOURCE_EXHAUSTED" in str(error)
             return {"status": "out_of_memory" if memory else "failed", "reason": f"{type(error).__name__}: {error}"}
-        return {"status": "ok", **self.subject.facts}
+        finally:
+            settle()
 
-    def _block(self, seconds: float) -> dict[str, Any]:
-        assert self.subject is not None, "a block was asked for before a case was prepared"
-        samples: list[float] = []
-        end = time.perf_counter() + seconds
-        while not samples or (time.perf_counter() < end and len(samples) < MOST_SAMPLES):
-            samples.append(self.subject.sample())
-        return {"samples": samples, "peak_memory_bytes": self.backend.peak_memory()}
+    def _do(self, request: dict[str, Any]) -> dict[str, Any]:
+        match request["do"]:
+            case "prepare":
+                subject = prepare(
+                    Case(**request["case"]),
+                    self.backend,
+                    request["budget_s"],
+                    request.get("examples"),
+                    request.get("slow_down", 0.0),
+                )
+                self.subjects[request["key"]] = subject
+                return {"status": "ok", "once_s": subject.once_s, "facts": subject.facts}
+            case "block":
+                block = self.subjects[request["key"]].block(request["seconds"])
+                return block | {"peak_memory_bytes": self.backend.peak_memory()}
+            case "roof":
+                return roof.probe(self.backend)
+            case "forget":
+                self.subjects.clear()
+                return {}
+            case unknown:
+                raise ValueError(f"no such request: {unknown}")
 
 
-def serve(requests: TextIO, answers: TextIO) -> None:
-    """Answer until the requests end."""
-    worker = Worker(backends.get())
+def main() -> None:
+    """Greet, then answer until the requests end."""
+    # The answers keep the pipe; whatever a library prints goes to standard error.
+    pipe = os.fdopen(os.dup(sys.stdout.fileno()), "w")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    with Stopwatch() as watch:
+        backend = backends.get()
+    serve(backend, {"import_s": watch.seconds, "describe": backend.describe()}, sys.stdin, pipe)
+
+
+def serve(backend: backends.Backend, greeting: dict[str, Any], requests: TextIO, answers: TextIO) -> None:
+    """Print the greeting, and an answer to each request until they end."""
+    worker = Worker(backend)
+    print(json.dumps(greeting), file=answers, flush=True)
     for line in requests:
         print(json.dumps(worker.answer(json.loads(line))), file=answers, flush=True)
 
 
 if __name__ == "__main__":
-    # The answers keep the pipe; whatever a library prints goes to standard error.
-    pipe = os.fdopen(os.dup(sys.stdout.fileno()), "w")
-    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
-    serve(sys.stdin, pipe)
+    main()

@@ -5,9 +5,11 @@ import signal
 
 import pytest
 
-from bench import driver
-from bench.cases import Case
-from bench.driver import WorkerLostError, WorkerProcess, measure
+from bench import driver, processes
+from bench.cases import CONTROL, Case
+from bench.driver import measure
+from bench.journal import Journal, Plan
+from bench.processes import WorkerLostError, WorkerProcess
 
 SMALL = Case("matmul", "square-32", "matmul", 32)
 
@@ -19,55 +21,129 @@ def worker():
     process.stop()
 
 
+@pytest.fixture(autouse=True)
+def _no_roof(monkeypatch):
+    """Leave out the second that probing the machine's rates takes; `test_roof` has it."""
+    introduce = driver._introduce
+
+    def without_roof(worker, measurement, journal):
+        journal.roofs.setdefault(worker.spec, {"gflop_per_s": {}, "gb_per_s": 1.0})
+        journal.backends.setdefault(worker.spec, worker.greeting["describe"])
+        introduce(worker, measurement, journal)
+
+    monkeypatch.setattr(driver, "_introduce", without_roof)
+
+
+@pytest.fixture
+def begin(tmp_path):
+    def begin(*cases, specs=("numpy:cpu",), budget_s=1.0, time_s=0.0):
+        return Journal.begin(tmp_path / "run", Plan(cases, specs, budget_s, time_s, 0), {"machine_id": "m-1"})
+
+    return begin
+
+
 def prepare_request(case=SMALL):
-    return {"do": "prepare", "case": dataclasses.asdict(case), "budget_s": 1.0}
+    return {"do": "prepare", "key": case.id, "case": dataclasses.asdict(case), "budget_s": 1.0}
 
 
-def test_backends_are_measured_in_rounds_that_interleave():
-    (measurement,), descriptions = measure([SMALL], ["numpy:cpu"], 1.0, lambda case: None)
+BLOCK = {"do": "block", "key": SMALL.id, "seconds": 0.01}
+
+
+def test_a_worker_greets_prepares_and_samples(worker):
+    answer = worker.ask(prepare_request())
+    assert worker.greeting["describe"]["matmul_precision"] == "float32"
+    assert worker.greeting["process_start_s"] > 0
+    assert answer["facts"]["oracle_error"] < 1e-5
+    block = worker.ask(BLOCK)
+    assert all(seconds > 0 for seconds in block["samples"])
+    assert block["threads_in_effect"] > 0
+
+
+def test_a_case_is_measured_in_rounds_and_in_fresh_processes(begin):
+    (measurement,) = measure(begin(SMALL))
     assert measurement.status == "ok"
-    assert measurement.facts["oracle_error"] < 1e-5
-    assert sorted({number for _, number, _ in measurement.samples}) == list(range(driver.ROUNDS))
-    assert all(seconds > 0 for _, _, seconds in measurement.samples)
-    assert descriptions["numpy:cpu"]["matmul_precision"] == "float32"
+    assert {process for process, _, _ in measurement.samples} == {0, 1, 2}
+    assert {number for _, number, _ in measurement.samples} == set(range(driver.ROUNDS))
+    assert measurement.stopped in ("narrow", "budget")
+
+
+def test_more_time_means_more_processes_until_the_interval_is_narrow(begin):
+    (measurement,) = measure(begin(SMALL, time_s=6.0))
+    assert measurement.stopped == "narrow" or measurement.processes > 3
+
+
+def test_the_control_has_a_process_of_its_own(begin, monkeypatch):
+    used = {}
+    of = driver.Workers.of
+
+    def spy(self, measurement):
+        used.setdefault(measurement.case.implementation, set()).add(id(of(self, measurement)))
+        return of(self, measurement)
+
+    monkeypatch.setattr(driver.Workers, "of", spy)
+    again = dataclasses.replace(SMALL, implementation=CONTROL)
+    found = measure(begin(SMALL, again))
+    assert [m.processes for m in found] == [3, 3]
+    assert not used["matmul"] & used[CONTROL]
 
 
 def test_a_worker_that_died_says_so_and_the_next_question_gets_a_fresh_one(worker):
     assert worker.ask(prepare_request())["status"] == "ok"
     worker._process.kill()
-    with pytest.raises(WorkerLostError, match="its process ended with status -9") as lost:
-        worker.ask({"do": "block", "seconds": 0.01})
+    with pytest.raises(WorkerLostError, match="its process was ended by signal 9") as lost:
+        worker.ask(BLOCK)
     assert lost.value.status == "failed"
     assert worker.ask(prepare_request())["status"] == "ok"
 
 
 def test_a_worker_that_hangs_is_given_up(worker, monkeypatch):
     assert worker.ask(prepare_request())["status"] == "ok"
-    monkeypatch.setattr(driver, "ANSWER_WITHIN_S", 0.3)
+    monkeypatch.setattr(processes, "ANSWER_WITHIN_S", 0.3)
     worker._process.send_signal(signal.SIGSTOP)
     with pytest.raises(WorkerLostError, match=r"no answer in 0\.3 s") as lost:
-        worker.ask({"do": "block", "seconds": 0.01})
+        worker.ask(BLOCK)
     assert lost.value.status == "timed_out"
 
 
-def test_a_lost_worker_costs_its_own_case_and_no_other():
-    cases = [Case("matmul", "square-32", "matmul", -1), SMALL]
-    measurements, _ = measure(cases, ["numpy:cpu"], 1.0, lambda case: None)
-    assert [m.status for m in measurements] == ["failed", "ok"]
-    assert "negative dimensions" in measurements[0].reason
+def test_a_worker_that_cannot_start_is_not_started_again_and_again(monkeypatch):
+    worker = WorkerProcess("no_such_backend")
+    for _ in range(2):
+        with pytest.raises(WorkerLostError, match="a worker on no_such_backend cannot start: its process ended with"):
+            worker.ask(BLOCK)
+    assert worker._process is None
 
 
-def test_loops_that_would_not_end_get_a_row_and_not_a_chance():
-    case = Case("backward", "wide-784-512-512-10", "unit", 400)
-    (measurement,), _ = measure([case], ["numpy:cpu"], 1e-3, lambda case: None)
+def test_a_case_that_raises_costs_its_own_row_and_no_other(begin):
+    broken, small = measure(begin(Case("matmul", "square-32", "broken", -1), SMALL))
+    assert (broken.status, small.status) == ("failed", "ok")
+    assert "negative dimensions" in broken.reason
+
+
+@pytest.mark.parametrize("dies_in", ["prepare", "block"])
+def test_a_worker_killed_over_a_case_costs_that_case_alone(dies_in, begin, monkeypatch):
+    victim = dataclasses.replace(SMALL, implementation=CONTROL)
+    ask = WorkerProcess.ask
+
+    def deadly(self, request):
+        if request["do"] == dies_in and request["key"] == victim.id:
+            self._process.kill()
+        return ask(self, request)
+
+    monkeypatch.setattr(WorkerProcess, "ask", deadly)
+    small, lost = measure(begin(SMALL, victim))
+    assert (lost.status, lost.reason) == ("failed", "its process was ended by signal 9")
+    assert (small.status, small.processes) == ("ok", 3)
+
+
+def test_loops_that_would_not_end_get_a_row_and_not_a_chance(begin):
+    (measurement,) = measure(begin(Case("backward", "wide-784-512-512-10", "unit", 400), budget_s=1e-3))
     assert measurement.status == "timed_out"
     assert "the budget of a case is 0.001 s" in measurement.reason
     assert measurement.samples == []
 
 
-def test_a_dear_loop_is_measured_on_fewer_examples():
-    (measurement,), _ = measure(
-        [Case("forward", "wide-784-512-512-10", "unit", 400)], ["numpy:cpu"], 1.0, lambda case: None
-    )
+def test_a_dear_loop_is_measured_on_fewer_examples_the_same_in_every_process(begin):
+    (measurement,) = measure(begin(Case("forward", "wide-784-512-512-10", "unit", 400)))
     assert measurement.status == "ok"
     assert 1 <= measurement.examples < 400
+    assert {facts["batch_size"] for facts in measurement.facts} == {measurement.examples}

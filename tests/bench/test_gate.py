@@ -23,7 +23,7 @@ def test_every_case_agrees_with_the_oracle_on_every_backend(case, backend):
         pytest.skip("the same loops as forward, a minute of them")
     examples = 2 if case.implementation in ("multiplication", "unit", "example") else 8
     problem = workloads.build(dataclasses.replace(case), backend, examples)
-    arguments, _ = measure._place(problem, backend)
+    arguments = measure._place(problem, backend)
     outputs = problem.outputs(backend.synchronize(problem.function(*arguments)), backend.to_numpy)
     assert gate.check(outputs, problem.oracle(), gate.tolerance(case.workload, case.dtype)) < 1e-4
 

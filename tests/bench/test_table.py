@@ -6,12 +6,15 @@ import pytest
 
 from bench import ResultsError, read_results
 from bench.cases import Case
-from bench.results import Measurement, Run, sample_rows, summarise
+from bench.measurement import Measurement
+from bench.results import Run, sample_rows, summarise
 from bench.table import COLUMNS, write_results
 
 FACTS = {
-    "batch_size": 400, "parameters": 13, "first_call_s": 0.5, "host_to_device_s": 1e-5, "device_to_host_s": 1e-5,
-    "flops": 7200, "bytes": 100, "oracle_error": 1e-8, "checked": True, "peak_memory_bytes": 1000,
+    "batch_size": 400, "parameters": 13, "first_call_s": 0.5, "compile_s": 0.4, "host_to_device_s": 1e-5,
+    "dispatch_s": 1e-5, "device_s": 1e-6, "device_to_host_s": 1e-5, "end_to_end_s": 4e-5, "process_start_s": 0.2,
+    "import_s": 0.1, "flops": 7200, "bytes": 100, "oracle_error": 1e-8, "checked": True, "peak_memory_bytes": 1000,
+    "result_dtype": "float32", "subnormals": 0, "threads_in_effect": 1.0,
 }  # fmt: skip
 BACKENDS = {
     "numpy:cpu": {"version": "2.4.6", "matmul_precision": "float32", "threads": 2},
@@ -21,8 +24,8 @@ BACKENDS = {
 
 def measured(implementation, spec, seconds, batch_size=400, **facts):
     case = Case("forward", "coffee-2-3-1", implementation, 400)
-    samples = [(0, i // 4, seconds * (1 + 0.001 * i)) for i in range(20)]
-    return Measurement(case, spec, facts=FACTS | {"batch_size": batch_size} | facts, samples=samples)
+    samples = [(p, i // 4, seconds * (1 + 0.001 * i) * (1 + 0.01 * p)) for p in range(3) for i in range(20)]
+    return Measurement(case, spec, facts=[FACTS | {"batch_size": batch_size} | facts] * 3, samples=samples)
 
 
 @pytest.fixture
@@ -43,13 +46,14 @@ def measurements():
 
 def test_pandas_reads_the_dtypes_back_without_help(tmp_path, measurements, run):
     frame = summarise(measurements, run)
+    (tmp_path / "run").mkdir()
     write_results(tmp_path / "run", frame, sample_rows(measurements, run), {"machine_id": "m-12345678"})
     plain = pd.read_csv(tmp_path / "run" / "summary.csv")
     assert {name: str(dtype) for name, dtype in plain.dtypes.items()} == COLUMNS
     pd.testing.assert_frame_equal(plain, frame)
     pd.testing.assert_frame_equal(read_results(tmp_path / "run"), frame)
     samples = pd.read_csv(tmp_path / "run" / "samples.csv")
-    assert len(samples) == 60
+    assert len(samples) == 180
     assert json.loads((tmp_path / "run" / "machine.json").read_text())["machine_id"] == "m-12345678"
 
 
@@ -92,7 +96,7 @@ def test_what_is_not_measured_has_no_speed_up_and_a_reason(measurements, run):
 
 def test_break_even_is_the_first_call_over_what_a_call_saves(measurements, run):
     frame = summarise(measurements, run).set_index(["implementation", "backend"])
-    saved = 4e-5 * 1.0095 - 2e-5 * 1.0095
+    saved = (frame.loc[("matmul", "numpy"), "median_s"] - frame.loc[("compiled", "jax"), "median_s"]).item()
     assert frame.loc[("compiled", "jax"), "break_even_calls"] == pytest.approx((0.5 + 1e-5) / saved)
 
 
@@ -104,7 +108,7 @@ def test_a_folder_that_cannot_be_written_is_one_sentence(tmp_path, measurements,
 
 def test_another_schema_is_refused(tmp_path, measurements, run):
     write_results(tmp_path, summarise(measurements, run).assign(schema_version=99), [], {})
-    with pytest.raises(ResultsError, match="schema version 99; this version of arraybench reads 1"):
+    with pytest.raises(ResultsError, match="schema version 99; this version of arraybench reads 2"):
         read_results(tmp_path)
 
 
