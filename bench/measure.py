@@ -133,10 +133,10 @@ def prepare(
     _require(case, backend)
     if examples is None:
         _refuse_endless_loops(case, backend, budget_s)
-        if _may_take_fewer_examples(case):
-            one = _start(case, backend, 1)
-            examples = max(1, min(case.batch_size, int(LONGEST_LOOP_CALL_S / one.once_s)))
-    started = _start(case, backend, examples or case.batch_size)
+    reducible = examples is None and _may_take_fewer_examples(case)
+    started = _start(case, backend, 1 if reducible else examples or case.batch_size)
+    if reducible and (affordable := min(case.batch_size, int(LONGEST_LOOP_CALL_S / started.once_s))) > 1:
+        started = _start(case, backend, affordable)
     outputs, error = _check(case, started, backend)
     facts = {
         "batch_size": started.examples,
