@@ -18,7 +18,7 @@ class Case:
 
     `implementation` is a rung of `core.loops.LADDER`, `compiled` (the last rung under the backend's compiler), `fold` (the
     epoch as `Sequential.fit` runs it) or `hand_written` (plain NumPy that uses nothing of `core`). `batch_size` is how many
-    examples one call takes; for a square product, its rows.
+    examples one call takes; for a square product, its rows. `optimizer` is `adam`, or for a step `nesterov`.
     """
 
     workload: str
@@ -26,11 +26,13 @@ class Case:
     implementation: str
     batch_size: int
     dtype: str = "float32"
+    optimizer: str = "adam"
 
     @property
     def id(self) -> str:
         """The case's name, as `--only` matches it."""
-        return f"{self.workload}/{self.network}/{self.implementation}"
+        name = f"{self.workload}/{self.network}/{self.implementation}"
+        return name if self.optimizer == "adam" else f"{name}/{self.optimizer}"
 
     def examples(self, batch_size: int) -> int:
         """Return how many examples a call with that batch size goes through: all of them, in an epoch."""
