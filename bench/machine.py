@@ -74,7 +74,7 @@ def cpu_quota() -> float | None:
         if (file := group / "cpu.max").exists():  # v2: `max 100000` or `150000 100000`
             quota, _, period = file.read_text().strip().partition(" ")
         else:  # v1: -1 is no limit
-            quota, period = (_text(group / f"cpu.cfs_{name}_us") or "-1" for name in ("quota", "period"))
+            quota, period = (text(group / f"cpu.cfs_{name}_us") or "-1" for name in ("quota", "period"))
         if quota not in ("max", "-1"):
             limits.append(int(quota) / int(period or 100_000))
     return min(limits, default=None)
@@ -83,7 +83,7 @@ def cpu_quota() -> float | None:
 def cpu_throttling() -> dict[str, int] | None:
     """Return how many of the quota's periods there were, and in how many this process's group had to stop."""
     for group in _control_groups():
-        counters = dict(line.split() for line in (_text(group / "cpu.stat") or "").splitlines())
+        counters = dict(line.split() for line in (text(group / "cpu.stat") or "").splitlines())
         if "nr_periods" in counters:
             return {"periods": int(counters["nr_periods"]), "throttled": int(counters["nr_throttled"])}
     return None
@@ -92,7 +92,7 @@ def cpu_throttling() -> dict[str, int] | None:
 def _control_groups() -> list[Path]:
     """Return the directories of the CPU control group that this process is in, and of those around it."""
     found = []
-    for line in (_text(PROC / "self" / "cgroup") or "").splitlines():
+    for line in (text(PROC / "self" / "cgroup") or "").splitlines():
         _, controllers, path = line.split(":", 2)
         if controllers and "cpu" not in controllers.split(","):
             continue
@@ -108,9 +108,9 @@ def _processor() -> dict[str, Any]:
     """Return what the processor offers to this process, and how it is clocked."""
     flags = _cpuinfo("flags") or _cpuinfo("Features")
     cpus = SYS / "devices" / "system" / "cpu"
-    smt = _text(cpus / "smt" / "active")
-    boost, no_turbo = _text(cpus / "cpufreq" / "boost"), _text(cpus / "intel_pstate" / "no_turbo")
-    governors = {_text(file) for file in cpus.glob("cpu[0-9]*/cpufreq/scaling_governor")}
+    smt = text(cpus / "smt" / "active")
+    boost, no_turbo = text(cpus / "cpufreq" / "boost"), text(cpus / "intel_pstate" / "no_turbo")
+    governors = {text(file) for file in cpus.glob("cpu[0-9]*/cpufreq/scaling_governor")}
     return {
         "cpus_online": os.cpu_count(),
         "physical_cores": _physical_cores(),
@@ -133,7 +133,7 @@ def _physical_cores() -> int | None:
     cores = set()
     for cpu in _allowed():
         topology = SYS / "devices" / "system" / "cpu" / f"cpu{cpu}" / "topology"
-        core = _text(topology / "physical_package_id"), _text(topology / "core_id")
+        core = text(topology / "physical_package_id"), text(topology / "core_id")
         if None in core:
             return None
         cores.add(core)
@@ -153,13 +153,14 @@ def _cpu_model() -> str:
 
 def _cpuinfo(key: str) -> str | None:
     """Return the first value of `key` in /proc/cpuinfo."""
-    for line in (_text(PROC / "cpuinfo") or "").splitlines():
+    for line in (text(PROC / "cpuinfo") or "").splitlines():
         if line.startswith(key):
             return line.partition(":")[2].strip()
     return None
 
 
-def _text(file: Path) -> str | None:
+def text(file: Path) -> str | None:
+    """Return what a file holds; None where it cannot be read."""
     try:
         return file.read_text().strip()
     except OSError:
