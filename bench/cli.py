@@ -14,7 +14,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 import backends
 from backends import ArraybenchError
-from bench import driver, machine, report
+from bench import doctor, driver, machine, report
 from bench.cases import Case, all_cases
 from bench.journal import Journal, Plan, sole_writer
 from bench.results import Run, run_id, sample_rows, summarise
@@ -26,7 +26,7 @@ SEED = 20240218
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; return the exit status: 0, 1 when a case failed or mismatched, 2 for a wrong call."""
+    """Run the command line; return the exit status: 0, 1 when a case or the machine is wrong, 2 for a wrong call."""
     options = _parser().parse_args(arguments)
     try:
         return options.command(options)
@@ -59,6 +59,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     run.add_argument("--name", help="the run's folder (default: time and machine)")
     run.add_argument("--resume", metavar="NAME", help="finish the run of that name, which was interrupted")
+    doctor.add_arguments(commands.add_parser("doctor", help="say what holds this machine back, and what to type"))
     return parser
 
 
