@@ -14,7 +14,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 import backends
 from backends import ArraybenchError
-from bench import doctor, driver, machine, report
+from bench import compare, compare_report, doctor, driver, machine, report
 from bench.cases import Case, all_cases
 from bench.journal import Journal, Plan, sole_writer
 from bench.results import Run, run_id, sample_rows, summarise
@@ -26,7 +26,11 @@ SEED = 20240218
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; return the exit status: 0, 1 when a case or the machine is wrong, 2 for a wrong call."""
+    """Run the command line; return the exit status.
+
+    It is 0, 1 when what was asked about is wrong (a case that failed or mismatched, one that is slower beyond doubt, the
+    machine), 2 for a wrong call.
+    """
     options = _parser().parse_args(arguments)
     try:
         return options.command(options)
@@ -59,8 +63,34 @@ def _parser() -> argparse.ArgumentParser:
     )
     run.add_argument("--name", help="the run's folder (default: time and machine)")
     run.add_argument("--resume", metavar="NAME", help="finish the run of that name, which was interrupted")
+    _add_compare(commands)
     doctor.add_arguments(commands.add_parser("doctor", help="say what holds this machine back, and what to type"))
     return parser
+
+
+def _add_compare(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = commands.add_parser(
+        "compare",
+        help="tell what is faster or slower in one run than in another",
+        epilog="Exit status: 0 when nothing is slower, 1 when a case is slower beyond doubt or no longer right, "
+        "2 for a wrong call.",
+    )
+    parser.set_defaults(command=_compare)
+    for name in ("old", "new"):
+        parser.add_argument(name, type=Path, metavar=name.upper(), help=f"folder of the {name} run, or its summary.csv")
+    parser.add_argument("--json", action="store_true", help="print one JSON object instead of the table")
+    parser.add_argument("--other-machine", action="store_true", help="compare runs of two machines all the same")
+    parser.add_argument("--only", metavar="PATTERN", help="cases to compare, as for run")
+
+
+def _compare(options: argparse.Namespace) -> int:
+    old, new = compare.Tables.read(options.old), compare.Tables.read(options.new)
+    found = compare.compare(old, new, options.only, options.other_machine)
+    if options.json:
+        print(compare_report.as_json(found))
+    else:
+        compare_report.show(found, Console())
+    return found.exit_status
 
 
 def _run(options: argparse.Namespace) -> int:
