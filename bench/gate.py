@@ -1,4 +1,4 @@
-"""Nothing is timed before it agrees with the oracle; `bench.sabotage` shows that what is wrong does not."""
+"""Nothing is timed before it agrees with the oracle; `bench.selftest.sabotage` shows that what is wrong does not."""
 
 from __future__ import annotations
 

@@ -65,7 +65,7 @@ class Problem:
 
 @dataclass(frozen=True)
 class Parts:
-    """What of `core` a case's program is put together from; the faults of `bench.sabotage` are wrong parts."""
+    """What of `core` a case's program is put together from; the faults of `bench.selftest.sabotage` are wrong parts."""
 
     layers: Layers
     loss: Loss

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from bench import compare, compare_report
 from bench.cases import Case, all_cases
 from bench.cli import main
-from bench.compare import Tables
+from bench.compare import changes, report
+from bench.compare.changes import Tables
 from bench.measurement import Measurement
 from bench.results import Run, sample_rows, summarise
 from bench.table import write_results
@@ -113,13 +113,13 @@ def test_one_case_in_seventy_that_is_slower_by_a_tenth_is_found_and_stands_first
 
 def in_memory(name, draws, spreads, seconds=1e-3):
     """A run of so many cases, of which each process is one sample."""
-    row = dict.fromkeys(("batch_size", *compare.CASE_FACTS), 1)
+    row = dict.fromkeys(("batch_size", *changes.CASE_FACTS), 1)
     found = {}
     for number, (logs, spread) in enumerate(zip(draws, spreads, strict=True)):
         case = Case("matmul", f"square-{number}", "matmul", 1)
         samples = [(p, 0, seconds * math.exp(spread * log)) for p, log in enumerate(logs)]
         own = Measurement(case, "numpy:cpu", facts=[row], samples=samples)
-        found[compare.name(own)] = own
+        found[changes.name(own)] = own
     return Tables(Path(name), {}, found)
 
 
@@ -140,7 +140,7 @@ def test_equal_runs_are_hardly_ever_called_slower_however_many_cases_they_have(p
             in_memory(name, generator.standard_normal((20, n)), spread * each)
             for name, n, spread in zip(("old", "new"), processes, spreads, strict=True)
         )
-        comparison = compare.compare(old, new)
+        comparison = changes.compare(old, new)
         statuses.append(comparison.exit_status)
         called += comparison.verdicts["SLOWER"] + comparison.verdicts["FASTER"]
     assert np.mean(statuses) <= at_most
@@ -189,7 +189,7 @@ def test_a_case_in_one_run_alone_is_listed_and_not_called(runs, capsys):
     assert found[UNIT.id, "numpy:cpu"]["verdict"] is None
 
 
-@pytest.mark.parametrize("status", compare.WRONG)
+@pytest.mark.parametrize("status", changes.WRONG)
 def test_a_case_that_is_no_longer_right_makes_the_status_1(status, runs, capsys):
     folders = runs(
         [measured(MATMUL), measured(UNIT)], [measured(MATMUL), Measurement(UNIT, "numpy:cpu", status, "it was \\[so]")]
@@ -349,12 +349,12 @@ def test_a_run_without_a_row_is_refused(runs, capsys):
 def test_the_table_says_what_the_json_says_and_fits(width, runs):
     old = [measured(case, seed=1, spec=spec) for case in CASES for spec in BACKENDS]
     new = [measured(m.case, 1e-3 * (0.5 + i / 100), seed=2, spec=m.spec) for i, m in enumerate(old)]
-    comparison = compare.compare(*map(Tables.read, map(Path, runs(old, new))))
+    comparison = changes.compare(*map(Tables.read, map(Path, runs(old, new))))
     console = Console(width=width, record=True, file=io.StringIO())
-    compare_report.show(comparison, console)
+    report.show(comparison, console)
     text = console.export_text()
     assert max(map(len, text.splitlines())) <= width
-    told = json.loads(compare_report.as_json(comparison))
+    told = json.loads(report.as_json(comparison))
     table, closing = text.split("\n\n")[1], " ".join(text.splitlines()[-3:])
     assert table.count("▼▼") == told["counts"]["slower_beyond_doubt"] > 10
     assert table.count("▲▲") == told["counts"]["faster_beyond_doubt"] > 10

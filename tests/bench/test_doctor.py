@@ -8,11 +8,13 @@ import sys
 import pytest
 from rich.console import Console
 
-from bench import diagnosis, diagnosis_blas, diagnosis_gpu, doctor_probe, probing
 from bench.cli import main
-from bench.doctor import as_json, exit_status, show
-from bench.probing import Facts, Trial
-from bench.remedies import Remedy, kernel_remedies, thread_remedies, usable_cpus
+from bench.doctor import blas as blas_findings
+from bench.doctor import diagnosis, examination, probe
+from bench.doctor import gpu as gpu_findings
+from bench.doctor.command import as_json, exit_status, show
+from bench.doctor.examination import Facts, Trial
+from bench.doctor.remedies import Remedy, kernel_remedies, thread_remedies, usable_cpus
 
 UNSET = Remedy("kernel", unsets=("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE"))
 SKYLAKE = Remedy("kernel", exports=(("OPENBLAS_CORETYPE", "SkylakeX"),))
@@ -91,7 +93,7 @@ def test_a_machine_where_nothing_is_wrong_is_told_so():
 
 def test_forced_kernels_that_are_half_as_fast_are_wrong_with_the_ratio_and_the_line():
     facts = planted(trial(), trial(UNSET, 1.9, kernel="SkylakeX"), variables=FORCED)
-    finding = diagnosis_blas.kernel(facts)
+    finding = blas_findings.kernel(facts)
     assert (finding.severity, finding.line) == ("wrong", "unset OPENBLAS_CORETYPE OPENBLAS_L2_SIZE")
     assert finding.gain.low < 1.9 + 1e-9
     assert finding.gain.high > 1.9 - 1e-9
@@ -101,44 +103,44 @@ def test_forced_kernels_that_are_half_as_fast_are_wrong_with_the_ratio_and_the_l
 
 
 def test_kernels_that_openblas_chose_itself_are_replaced_by_name():
-    finding = diagnosis_blas.kernel(planted(trial(), trial(SKYLAKE, 1.9, kernel="SkylakeX")))
+    finding = blas_findings.kernel(planted(trial(), trial(SKYLAKE, 1.9, kernel="SkylakeX")))
     assert (finding.severity, finding.line) == ("wrong", "export OPENBLAS_CORETYPE=SkylakeX")
     assert "forced" not in finding.sentence
 
 
 def test_of_two_remedies_as_good_the_first_is_named():
     facts = planted(trial(), trial(UNSET, 1.88, kernel="SkylakeX"), trial(SKYLAKE, 1.9, kernel="Cooperlake"))
-    assert diagnosis_blas.kernel(facts).line == UNSET.line
+    assert blas_findings.kernel(facts).line == UNSET.line
     facts = planted(trial(), trial(UNSET, 1.5, kernel="SkylakeX"), trial(SKYLAKE, 1.9, kernel="Cooperlake"))
-    assert diagnosis_blas.kernel(facts).line == SKYLAKE.line
+    assert blas_findings.kernel(facts).line == SKYLAKE.line
 
 
 def test_on_a_noisy_machine_the_small_product_decides():
     noisy = trial(UNSET, 1.5, spread=REVERSED, kernel="SkylakeX", small=1.9)
-    finding = diagnosis_blas.kernel(planted(trial(spread=LOUD), noisy))
+    finding = blas_findings.kernel(planted(trial(spread=LOUD), noisy))
     assert finding.severity == "wrong"
     assert finding.gain.low == pytest.approx(1.9)
     assert "a small product on one thread" in finding.sentence
     clear = trial(UNSET, 1.5, kernel="SkylakeX", small=1.9)
-    assert diagnosis_blas.kernel(planted(trial(), clear)).gain.value == pytest.approx(1.5)
-    assert diagnosis_blas.kernel(planted(trial(), clear, load={"others_cpus": 1.2})).gain.value == pytest.approx(1.9)
+    assert blas_findings.kernel(planted(trial(), clear)).gain.value == pytest.approx(1.5)
+    assert blas_findings.kernel(planted(trial(), clear, load={"others_cpus": 1.2})).gain.value == pytest.approx(1.9)
 
 
 def test_where_noise_hides_the_large_product_the_best_kernel_is_that_of_the_small_one():
     lucky = trial(UNSET, 1.6, spread=REVERSED, kernel="Nehalem", small=0.5)
     good = trial(SKYLAKE, 1.3, spread=REVERSED, kernel="SkylakeX", small=1.9)
-    assert diagnosis_blas.kernel(planted(trial(spread=LOUD), lucky, good)).line == SKYLAKE.line
+    assert blas_findings.kernel(planted(trial(spread=LOUD), lucky, good)).line == SKYLAKE.line
 
 
 def test_a_gain_that_noise_hides_is_noted_not_wrong():
-    finding = diagnosis_blas.kernel(planted(trial(spread=LOUD), trial(UNSET, 1.3, spread=REVERSED, small=1.0)))
+    finding = blas_findings.kernel(planted(trial(spread=LOUD), trial(UNSET, 1.3, spread=REVERSED, small=1.0)))
     assert (finding.severity, finding.line) == ("note", UNSET.line)
     assert "lost in this machine's noise" in finding.sentence
 
 
 @pytest.mark.parametrize("faster", [0.5, 1.0, 1.04])
 def test_other_kernels_that_gain_nothing_clear_are_no_reason_to_type(faster):
-    finding = diagnosis_blas.kernel(planted(trial(kernel="SkylakeX"), trial(SKYLAKE, faster, kernel="Haswell")))
+    finding = blas_findings.kernel(planted(trial(kernel="SkylakeX"), trial(SKYLAKE, faster, kernel="Haswell")))
     assert (finding.severity, finding.line, finding.gain) == ("ok", None, None)
     assert finding.evidence["tried"][0]["gain"].value == pytest.approx(faster)
 
@@ -148,8 +150,8 @@ def test_a_blas_with_nothing_to_choose_is_plain():
         None, {"library": "accelerate", "version": None, "kernel": None, "threads": None}, trial().rounds
     )
     facts = planted(accelerate)
-    assert diagnosis_blas.kernel(facts).severity == "ok"
-    assert diagnosis_blas.threads(facts) is None
+    assert blas_findings.kernel(facts).severity == "ok"
+    assert blas_findings.threads(facts) is None
 
 
 def test_a_numpy_that_cannot_multiply_is_wrong():
@@ -157,14 +159,14 @@ def test_a_numpy_that_cannot_multiply_is_wrong():
     facts = planted(
         dead, again=dead, failures={"": "ImportError: libblas.so.3"}, backends={"numpy:cpu": {"error": "x"}}
     )
-    assert "libblas.so.3" in diagnosis_blas.kernel(facts).sentence
+    assert "libblas.so.3" in blas_findings.kernel(facts).sentence
     assert exit_status(diagnosis.diagnose(facts)) == 1
 
 
 def test_a_round_whose_process_died_is_left_out():
     lame = trial(UNSET, 1.9, kernel="SkylakeX")
     lame.rounds[2] = None
-    assert diagnosis_blas.kernel(planted(trial(), lame)).severity == "wrong"
+    assert blas_findings.kernel(planted(trial(), lame)).severity == "wrong"
 
 
 # Threads and CPUs
@@ -175,36 +177,36 @@ def two(count):
 
 
 def test_too_few_threads_are_wrong_when_more_are_faster():
-    finding = diagnosis_blas.threads(planted(trial(threads=1), trial(two(2), 1.8, threads=2)))
+    finding = blas_findings.threads(planted(trial(threads=1), trial(two(2), 1.8, threads=2)))
     assert (finding.severity, finding.line) == ("wrong", "export OPENBLAS_NUM_THREADS=2")
     assert "computes on 1 thread, and this process may use 2 CPUs; on 2 it is 1.80 times as fast" in finding.sentence
 
 
 def test_too_many_threads_are_wrong_when_fewer_are_faster():
     facts = planted(trial(threads=64), trial(two(2), 3.0, threads=2), machine={"cores": 64, "cpu_quota": 1.5})
-    finding = diagnosis_blas.threads(facts)
+    finding = blas_findings.threads(facts)
     assert (finding.severity, finding.line) == ("wrong", "export OPENBLAS_NUM_THREADS=2")
 
 
 def test_a_thread_for_each_hyperthread_is_wrong_when_one_a_core_is_faster():
     facts = planted(trial(threads=4), trial(two(2), 1.3, threads=2), machine={"cores": 4, "physical_cores": 2})
-    assert diagnosis_blas.threads(facts).severity == "wrong"
+    assert blas_findings.threads(facts).severity == "wrong"
 
 
 def test_more_threads_than_cpus_without_a_loss_are_noted():
-    finding = diagnosis_blas.threads(planted(trial(threads=4), trial(two(2), 1.0, threads=2)))
+    finding = blas_findings.threads(planted(trial(threads=4), trial(two(2), 1.0, threads=2)))
     assert (finding.severity, finding.line) == ("note", "export OPENBLAS_NUM_THREADS=2")
 
 
 def test_one_thread_that_wins_only_because_others_compute_is_not_advised():
     facts = planted(trial(), trial(ONE_THREAD, 1.9, threads=1), load={"others_cpus": 1.2})
-    finding = diagnosis_blas.threads(facts)
+    finding = blas_findings.threads(facts)
     assert (finding.severity, finding.line) == ("note", None)
     assert "while other programs use 1.2 CPUs" in finding.sentence
 
 
 def test_as_many_threads_as_cpus_are_compared_with_one():
-    finding = diagnosis_blas.threads(planted())
+    finding = blas_findings.threads(planted())
     assert finding.severity == "ok"
     assert finding.evidence["gain_over_one_thread"].value == pytest.approx(2.0)
 
@@ -319,11 +321,11 @@ WORKING = {
 
 def gpu(statuses=(), driver=WORKING, machine=None, **changes):
     facts = planted(statuses=list(statuses), driver=driver, machine={"gpus": [GPU]} | (machine or {}), **changes)
-    return {finding.name: finding for finding in diagnosis_gpu.diagnose(facts)}
+    return {finding.name: finding for finding in gpu_findings.diagnose(facts)}
 
 
 def test_no_gpu_at_all_is_a_plain_fact():
-    (finding,) = diagnosis_gpu.diagnose(planted())
+    (finding,) = gpu_findings.diagnose(planted())
     assert (finding.severity, finding.sentence) == ("ok", "There is no NVIDIA GPU here.")
 
 
@@ -353,7 +355,7 @@ def test_a_driver_that_does_not_start_is_wrong_in_its_own_words(driver, variable
 
 
 def test_a_driver_that_hangs_is_wrong():
-    (finding,) = diagnosis_gpu.diagnose(planted(driver={"error": "no answer in 60 s"}))
+    (finding,) = gpu_findings.diagnose(planted(driver={"error": "no answer in 60 s"}))
     assert finding.severity == "wrong"
 
 
@@ -414,15 +416,15 @@ class PlantedDriver:
 
 @pytest.mark.parametrize(("result", "words", "told"), [(0, None, None), (803, b"unsupported", "unsupported")])
 def test_the_driver_is_asked_for_its_own_number_and_words(monkeypatch, result, words, told):
-    monkeypatch.setattr(doctor_probe.ctypes, "CDLL", lambda name: PlantedDriver(result, words))
-    said = doctor_probe.driver()
+    monkeypatch.setattr(probe.ctypes, "CDLL", lambda name: PlantedDriver(result, words))
+    said = probe.driver()
     assert (said["libcuda"], said["cuda_version"]) == ("loaded", 12080)
     assert (said["cuda_result"], said["cuda_error"]) == (result, told)
 
 
 def test_without_a_driver_the_loader_is_quoted(monkeypatch):
-    monkeypatch.setattr(doctor_probe, "CUDA_LIBRARIES", ("libno_such_driver.so.1",))
-    said = doctor_probe.driver()
+    monkeypatch.setattr(probe, "CUDA_LIBRARIES", ("libno_such_driver.so.1",))
+    said = probe.driver()
     assert "libno_such_driver.so.1" in said["libcuda"]
     assert said["cuda_result"] is None
 
@@ -437,8 +439,8 @@ def test_a_card_is_found_on_its_bus_without_a_driver(monkeypatch, tmp_path):
         card.mkdir(parents=True)
         (card / "vendor").write_text(f"{vendor}\n")
         (card / "class").write_text(f"{kind}\n")
-    monkeypatch.setattr(doctor_probe, "SYS", tmp_path)
-    assert doctor_probe.driver()["pci"] == ["a"]
+    monkeypatch.setattr(probe, "SYS", tmp_path)
+    assert probe.driver()["pci"] == ["a"]
 
 
 def test_a_gpu_that_others_use_is_noted():
@@ -487,12 +489,12 @@ def test_a_quota_bounds_the_cpus(quota, usable):
 
 def test_a_fresh_process_answers_in_the_environment_that_it_was_given():
     environment = os.environ | {"OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
-    assert probing.ask(["blas"], environment)["blas"]["threads"] in (1, None)
+    assert examination.ask(["blas"], environment)["blas"]["threads"] in (1, None)
 
 
 def test_what_a_process_cannot_answer_is_an_error_in_words():
-    assert probing.ask(["backend", "no_such"])["error"].startswith("BackendError: backend 'no_such'")
-    assert "error" in probing.ask(["backend", "numpy"], {"PYTHONHOME": "/nowhere"})
+    assert examination.ask(["backend", "no_such"])["error"].startswith("BackendError: backend 'no_such'")
+    assert "error" in examination.ask(["backend", "numpy"], {"PYTHONHOME": "/nowhere"})
 
 
 def test_the_use_of_others_is_what_the_machine_did_and_the_doctor_did_not():
@@ -500,11 +502,11 @@ def test_the_use_of_others_is_what_the_machine_did_and_the_doctor_did_not():
     ticks = second * (os.cpu_count() or 1)
     start = {"ticks": [0] * 8, "own_s": 0.0, "throttling": {"periods": 5, "throttled": 1}}
     end = {"ticks": [second, 0, 0, 10 * ticks - 2 * second, 0, 0, 0, second], "own_s": 0.4}
-    load = probing._load(start, end | {"throttling": {"periods": 9, "throttled": 2}})
+    load = examination._load(start, end | {"throttling": {"periods": 9, "throttled": 2}})
     assert load["others_cpus"] == pytest.approx(0.06)
     assert load["steal_share"] == pytest.approx(second / (10 * ticks))
     assert (load["periods"], load["throttled"]) == (4, 1)
-    assert probing._load(start | {"ticks": None}, end | {"throttling": None})["others_cpus"] is None
+    assert examination._load(start | {"ticks": None}, end | {"throttling": None})["others_cpus"] is None
 
 
 # The command
@@ -542,7 +544,7 @@ def test_the_command_examines_this_machine_and_writes_json():
 
 
 def test_the_screen_is_printed_by_the_same_command(monkeypatch, capsys):
-    monkeypatch.setattr("bench.doctor.examine", lambda processes, tell: planted())
+    monkeypatch.setattr("bench.doctor.command.examine", lambda processes, tell: planted())
     assert main(["doctor"]) == 0
     printed = capsys.readouterr().out
     assert "Planted CPU" in printed

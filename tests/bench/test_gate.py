@@ -5,10 +5,11 @@ import dataclasses
 import numpy as np
 import pytest
 
-from bench import gate, sabotage, workloads
+from bench import gate, workloads
 from bench.cases import Case, all_cases
-from bench.faults import results
 from bench.measure import UnmeasuredError, prepare
+from bench.selftest import sabotage
+from bench.selftest.faults import results
 
 NETWORKS = ("coffee-2-3-1", "digits-64-25-15-10")
 CASES = [

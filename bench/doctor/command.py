@@ -12,9 +12,9 @@ from typing import Any
 from rich.console import Console
 from rich.markup import escape
 
-from bench.diagnosis import diagnose
-from bench.finding import Finding
-from bench.probing import Facts, Tell, examine
+from bench.doctor.diagnosis import diagnose
+from bench.doctor.examination import Facts, Tell, examine
+from bench.doctor.finding import Finding
 from bench.statistics import Estimate
 
 PROCESSES, FEWEST_PROCESSES = 8, 2

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from bench.faults import EPOCH, NESTEROV, STEPS, collect, in_parts
+from bench.selftest.faults import EPOCH, NESTEROV, STEPS, collect, in_parts
 from bench.workloads import MOMENTUM, STEP_RATE, Parts
 from core.optimizers import SGD, Adam
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from statistics import median
 from typing import Any, Literal
 
-from bench.doctor_probe import LARGE, SMALL, gflop_per_s
-from bench.probing import Facts, Trial
+from bench.doctor.examination import Facts, Trial
+from bench.doctor.probe import LARGE, SMALL, gflop_per_s
 from bench.statistics import Estimate, over_processes
 
 CLEAR_GAIN = 1.05  # what a remedy must gain for its absence to be wrong: less is within what two runs differ by

@@ -10,8 +10,8 @@ import numpy as np
 
 from backends import Array, Backend, host
 from backends.base import leaves
-from bench.faults import EPOCH, PRODUCT, collect, in_backend, in_problem, on, with_functions, with_members
 from bench.networks import COFFEE, DIGITS, SEED, WIDE, ZERO_OR_ONE
+from bench.selftest.faults import EPOCH, PRODUCT, collect, in_backend, in_problem, on, with_functions, with_members
 from bench.workloads import Problem
 
 # Arguments

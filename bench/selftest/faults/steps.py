@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from bench.faults import EPOCH, STEPS, collect, in_parts, on
 from bench.networks import COFFEE, DIGITS, ZERO_OR_ONE
+from bench.selftest.faults import EPOCH, STEPS, collect, in_parts, on
 from bench.workloads import EPOCH_RATE, Parts
 from core.step import State, Training
 from core.training import Trainer

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from bench.faults import collect, in_parts, on
 from bench.networks import COFFEE, DIGITS, WIDE, ZERO_OR_ONE
+from bench.selftest.faults import collect, in_parts, on
 from bench.workloads import Parts
 from core.activations import ActivationFunction, linear, relu, sigmoid
 from core.layers import Dense

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from bench.compare import Change, Comparison, Tables
+from bench.compare.changes import Change, Comparison, Tables
 from bench.measurement import Measurement, Row
 from bench.report import LEGEND, MARKS, ONE_EXAMPLE, ROOMY, scaled, times, with_interval
 from bench.statistics import CONFIDENCE, Estimate, time

@@ -14,7 +14,7 @@ from typing import Any
 from backends import Backend
 from bench import gate, workloads
 from bench.cases import EPOCH_ROWS, Case
-from bench.faults import Fault, layers, library, losses, results, steps, updates
+from bench.selftest.faults import Fault, layers, library, losses, results, steps, updates
 from bench.workloads import Problem
 
 MODULES = (layers, losses, updates, steps, library, results)

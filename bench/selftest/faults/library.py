@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from backends import Array, Backend
-from bench.faults import EPOCH, PRODUCT, collect, in_backend, on, with_functions, with_members
 from bench.networks import COFFEE, DIGITS, WIDE, ZERO_OR_ONE
+from bench.selftest.faults import EPOCH, PRODUCT, collect, in_backend, on, with_functions, with_members
 
 LARGE_PRODUCT = on("matmul", "square-1024", examples=1024)
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from bench.finding import Finding, Severity, busy, clear, first_of_the_best, gain, possible, rate, times
-from bench.probing import Facts, Trial
-from bench.remedies import FORCING, usable_cpus
+from bench.doctor.examination import Facts, Trial
+from bench.doctor.finding import Finding, Severity, busy, clear, first_of_the_best, gain, possible, rate, times
+from bench.doctor.remedies import FORCING, usable_cpus
 from bench.statistics import Estimate, over_processes
 
 

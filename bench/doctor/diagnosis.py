@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from bench import diagnosis_blas, diagnosis_gpu
-from bench.finding import WORST_FIRST, Finding, Severity, busy, logs
-from bench.probing import Facts
-from bench.remedies import THREADS, usable_cpus
+from bench.doctor import blas, gpu
+from bench.doctor.examination import Facts
+from bench.doctor.finding import WORST_FIRST, Finding, Severity, busy, logs
+from bench.doctor.remedies import THREADS, usable_cpus
 from bench.statistics import over_processes, smallest_effect
 
 TOO_NOISY, NOISY = 0.10, 0.05  # a smallest visible effect above these is wrong, is noted
@@ -24,14 +24,14 @@ def diagnose(facts: Facts) -> list[Finding]:
     """Return every finding, what is wrong first."""
     findings = [
         backends(facts),
-        diagnosis_blas.kernel(facts),
-        diagnosis_blas.threads(facts),
+        blas.kernel(facts),
+        blas.threads(facts),
         cpus(facts),
         agreement(facts),
         precision(facts),
         noise(facts),
     ]
-    findings += [governor(facts), *diagnosis_gpu.diagnose(facts)]
+    findings += [governor(facts), *gpu.diagnose(facts)]
     return sorted((finding for finding in findings if finding), key=lambda finding: WORST_FIRST.index(finding.severity))
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import shlex
 from typing import Any
 
-from bench.finding import Finding
-from bench.probing import Facts
+from bench.doctor.examination import Facts
+from bench.doctor.finding import Finding
 
 # cuInit's results that say what to do; every other is passed on as it is.
 CUDA_REMEDIES = {

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from bench.faults import NESTEROV, STEPS, collect, in_parts, on
 from bench.networks import COFFEE, DIGITS, ZERO_OR_ONE
+from bench.selftest.faults import NESTEROV, STEPS, collect, in_parts, on
 from bench.workloads import Parts
 from core.activations import linear, sigmoid
 from core.losses import BinaryCrossentropy, SparseCategoricalCrossentropy
