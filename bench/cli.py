@@ -15,7 +15,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 import backends
 from backends import ArraybenchError
-from bench import driver, machine, report
+from bench import driver, kills, machine, report
 from bench.cases import Case, all_cases
 from bench.journal import Journal, Plan, sole_writer
 from bench.results import Run, run_id, sample_rows, summarise
@@ -61,6 +61,10 @@ def _parser() -> argparse.ArgumentParser:
     folder = run.add_mutually_exclusive_group()
     folder.add_argument("--name", help="the run's folder (default: time and machine)")
     folder.add_argument("--resume", metavar="NAME", help="finish the run of that name, which was interrupted")
+    checks = commands.add_parser("selftest", help="let the benchmark prove itself").add_subparsers(
+        required=True, metavar="check"
+    )
+    kills.add_arguments(checks.add_parser("kills", help="kill real runs at random moments: nothing may be lost"))
     return parser
 
 
