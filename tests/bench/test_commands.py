@@ -82,6 +82,19 @@ def test_a_backend_that_cannot_be_used_is_one_sentence_under_pytest(backend, pyt
     assert "Traceback" not in done.stdout + done.stderr
 
 
+def test_results_that_cannot_be_written_are_one_sentence_under_pytest_before_anything_is_measured(
+    tmp_path, pytestconfig
+):
+    (tmp_path / "results").write_text("in the way")
+    root = pytestconfig.rootpath
+    arguments = [f"{root}/bench", "-c", f"{root}/pyproject.toml", "--rootdir", str(root), "-q", "-k", "square-32"]
+    done = command("pytest", *arguments, backend="numpy", cwd=tmp_path)
+    assert done.returncode == pytest.ExitCode.USAGE_ERROR
+    assert "results is a file, not a folder" in done.stdout
+    assert "passed" not in done.stdout
+    assert "Traceback" not in done.stdout + done.stderr
+
+
 def test_pytest_bench_measures_and_writes_the_same_columns(tmp_path, pytestconfig):
     root = pytestconfig.rootpath
     done = command(
