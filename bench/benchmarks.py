@@ -22,7 +22,7 @@ CASES = [pytest.param(case, id=case.id) for case in all_cases() if case.implemen
 def test_case(case: Case, backend: Backend, benchmark: BenchmarkFixture, measured: list[Measurement]) -> None:
     """Measure one case; it fails when its outputs are not the oracle's."""
     benchmark.group = f"{case.workload}/{case.network}"
-    measurement = Measurement(case, backend.spec)
+    measurement = Measurement(case, backend.spec, "failed", "it raised an exception, or was interrupted")
     measured.append(measurement)
     try:
         subject = prepare(case, backend, BUDGET_S)
@@ -32,6 +32,7 @@ def test_case(case: Case, backend: Backend, benchmark: BenchmarkFixture, measure
             pytest.fail(error.reason)
         pytest.skip(f"{error.status}: {error.reason}")
     benchmark(lambda: backend.synchronize(subject.call()))
+    measurement.status, measurement.reason = "ok", ""
     measurement.facts = [subject.facts | {"peak_memory_bytes": backend.peak_memory()}]
     if benchmark.stats is not None:  # there is none under --benchmark-disable
         measurement.samples = [(0, 0, seconds) for seconds in benchmark.stats.stats.data]

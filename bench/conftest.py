@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 
 import pytest
 
 import backends
 from bench import machine
+from bench.journal import sole_writer
 from bench.measurement import Measurement
 from bench.results import Run, run_id, sample_rows, summarise
-from bench.table import make_folder, write_results
+from bench.table import ResultsError, make_folder, write_results
 
+RESULTS = Path("results")
 MEASURED = pytest.StashKey[list[Measurement]]()
 
 
@@ -34,7 +37,13 @@ def backend() -> backends.Backend:
 
 @pytest.fixture(scope="session")
 def measured(request: pytest.FixtureRequest) -> list[Measurement]:
-    """Return the session's measurements, which are written as a run when it ends."""
+    """Return the session's measurements, which are written as a run when it ends; until then no other run may write."""
+    hold = contextlib.ExitStack()
+    request.config.add_cleanup(hold.close)
+    try:
+        hold.enter_context(sole_writer(RESULTS))
+    except ResultsError as error:
+        pytest.exit(str(error), returncode=pytest.ExitCode.USAGE_ERROR)
     return request.config.stash[MEASURED]
 
 
@@ -46,9 +55,11 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     backend, facts = backends.get(), machine.describe()
     name = run_id(None, facts["machine_id"]) + f"-pytest-{backend.name}"
     run = Run(name, facts["machine_id"], {backend.spec: backend.describe()})
-    folder = Path("results") / name
-    make_folder(folder)
-    write_results(
-        folder, summarise(measurements, run), sample_rows(measurements, run), facts | {"backends": run.backends}
-    )
+    folder = RESULTS / name
+    summary, samples = summarise(measurements, run), sample_rows(measurements, run)
+    try:
+        make_folder(folder)
+        write_results(folder, summary, samples, facts | {"backends": run.backends})
+    except ResultsError as error:
+        pytest.exit(str(error), returncode=pytest.ExitCode.INTERNAL_ERROR)
     terminalreporter.write_line(f"results: {folder / 'summary.csv'}")

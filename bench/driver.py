@@ -7,6 +7,7 @@ computes at a time.
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import random
 from collections.abc import Callable
@@ -117,7 +118,7 @@ def _attempt(process: int, chosen: list[Measurement], workers: Workers, journal:
     order = random.Random(f"{journal.plan.seed} {process} {chosen[0].case.group if chosen else ''}")
     for worker in {id(workers.of(m)): (workers.of(m), m) for m in chosen}.values():
         _ask(*worker, {"do": "forget"})
-        _introduce(*worker, journal)
+        _introduce(worker[0], journal)
     entries = {id(m): _prepare(m, workers.of(m), journal.plan) for m in chosen}
     for number in range(ROUNDS):
         ready = [m for m in chosen if entries[id(m)]["status"] == "ok"]
@@ -129,11 +130,14 @@ def _attempt(process: int, chosen: list[Measurement], workers: Workers, journal:
     return [{name: value for name, value in entries[id(m)].items() if name != "once_s"} for m in chosen]
 
 
-def _introduce(worker: WorkerProcess, measurement: Measurement, journal: Journal) -> None:
+def _introduce(worker: WorkerProcess, journal: Journal) -> None:
     """Take down what a backend says of itself, and the rates that it reaches, when it is first met."""
     if worker.spec not in journal.backends:
         journal.backends[worker.spec] = worker.greeting["describe"]
-        journal.roofs[worker.spec] = _ask(worker, measurement, {"do": "roof"})
+        with contextlib.suppress(WorkerLostError):  # the rates are no case: without them a run lacks two columns
+            rates = worker.ask({"do": "roof"})
+            journal.roofs |= {} if "status" in rates else {worker.spec: rates}
+        journal.save()
 
 
 def _prepare(measurement: Measurement, worker: WorkerProcess, plan: Plan) -> Row:

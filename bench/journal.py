@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -53,37 +53,34 @@ class Journal:
 
     @classmethod
     def begin(cls, folder: Path, plan: Plan, machine: Row) -> Journal:
-        """Make the run's folder; raise ResultsError where there is one of that name, or none can be written."""
+        """Make the run's folder; raise ResultsError where there is a run of that name, or none can be written."""
         make_folder(folder)
         journal = cls(folder, plan, machine)
-        journal.save()
+        try:
+            journal.save()
+        except ResultsError:
+            with contextlib.suppress(OSError):
+                folder.rmdir()
+            raise
         return journal
 
     @classmethod
     def resume(cls, folder: Path, machine: Row) -> Journal:
-        """Return the journal of a run that was interrupted on this machine."""
-        file = folder / FILE
-        if not file.exists():
-            finished = (folder / "summary.csv").exists()
-            raise ResultsError(
-                f"{folder} holds {'a finished run' if finished else 'no run'}; there is nothing to resume"
-            )
+        """Return the journal of a run that was interrupted; raise ResultsError where this machine cannot go on with it."""
+        saved = _read(folder)
         try:
-            saved = json.loads(file.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise ResultsError(f"cannot read {file}: {error}") from error
-        if saved["schema_version"] != SCHEMA_VERSION:
-            raise ResultsError(f"{file} was written by another version of arraybench; start a new run")
-        if saved["machine"]["machine_id"] != machine["machine_id"]:
-            raise ResultsError(
-                f"{folder} was begun on machine {saved['machine']['machine_id']}, this is {machine['machine_id']}: "
-                "samples of two machines do not mix; start a new run"
-            )
-        plan = saved["plan"] | {"cases": tuple(Case(**case) for case in saved["plan"]["cases"])}
-        journal = cls(folder, Plan(**plan | {"specs": tuple(plan["specs"])}), saved["machine"])
-        journal.backends, journal.roofs = saved["backends"], saved["roofs"]
-        for unit in saved["units"]:
-            journal._append(Unit(**unit))
+            was, now = _surroundings(saved["machine"]), _surroundings(machine)
+            plan = saved["plan"] | {"cases": tuple(Case(**case) for case in saved["plan"]["cases"])}
+            journal = cls(folder, Plan(**plan | {"specs": tuple(plan["specs"])}), saved["machine"])
+            journal.backends, journal.roofs = saved["backends"], saved["roofs"]
+            for unit in saved["units"]:
+                journal._append(Unit(**unit))
+        except (KeyError, TypeError, AttributeError) as error:
+            raise ResultsError(f"{folder / FILE} is not the journal of a run ({error!r}); start a new run") from error
+        if changed := [name for name in was | now if was.get(name) != now.get(name)]:
+            there = "; ".join(f"{name} {was.get(name, 'unset')}, here {now.get(name, 'unset')}" for name in changed)
+            raise ResultsError(f"{folder} was begun with {there}: samples of the two do not mix; start a new run")
+        journal.save()  # a folder that cannot be written is known now, and not after the next unit
         return journal
 
     def record(self, unit: Unit) -> None:
@@ -122,14 +119,38 @@ class Journal:
 
     def close(self) -> None:
         """Remove the journal of a run that is finished: its tables hold everything."""
-        (self.folder / FILE).unlink()
+        try:
+            (self.folder / FILE).unlink()
+        except OSError as error:
+            raise ResultsError(f"cannot remove {self.folder / FILE}: {error.strerror}") from error
 
     def _append(self, unit: Unit) -> None:
         self.units.append(unit)
         self._written.append(json.dumps(asdict(unit)))
 
 
-@contextmanager
+def _surroundings(machine: Row) -> Row:
+    """Return what must be the same over a run, by name. The load may differ: machine.json has that of the begin."""
+    own = {"machine": machine["machine_id"], "python": machine.get("python")}
+    return own | machine.get("libraries", {}) | machine.get("variables", {})
+
+
+def _read(folder: Path) -> Row:
+    """Return what the journal in a folder holds; raise ResultsError where there is none that this version reads."""
+    file = folder / FILE
+    if not file.exists():
+        finished = (folder / "summary.csv").exists()
+        raise ResultsError(f"{folder} holds {'a finished run' if finished else 'no run'}; there is nothing to resume")
+    try:
+        saved = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ResultsError(f"cannot read {file}: {error}") from error
+    if not isinstance(saved, dict) or saved.get("schema_version") != SCHEMA_VERSION:
+        raise ResultsError(f"{file} was written by another version of arraybench; start a new run")
+    return saved
+
+
+@contextlib.contextmanager
 def sole_writer(results: Path) -> Iterator[None]:
     """Hold the results folder for one run; raise ResultsError when another run has it.
 
@@ -142,8 +163,9 @@ def sole_writer(results: Path) -> Iterator[None]:
         lock.acquire()
     except filelock.Timeout:
         raise ResultsError(f"another run is writing into {results}; wait for it, or choose another --results") from None
-    except OSError as error:
-        raise ResultsError(f"cannot write results to {results}: {error.strerror}") from error
+    except (OSError, NotImplementedError) as error:  # the latter from file systems that have no locks
+        reason = getattr(error, "strerror", None) or error
+        raise ResultsError(f"cannot write results to {results}: {reason}") from error
     try:
         yield
     finally:

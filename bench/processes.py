@@ -6,14 +6,17 @@ import contextlib
 import json
 import os
 import queue
+import signal
 import subprocess
 import sys
 import threading
+from pathlib import Path
 from typing import Any
 
 from bench.measure import Stopwatch
 
 ANSWER_WITHIN_S = 60.0
+END_WITHIN_S = 10.0
 
 
 class WorkerLostError(Exception):
@@ -25,7 +28,10 @@ class WorkerLostError(Exception):
 
 
 class WorkerProcess:
-    """A worker on one backend. `greeting` is what it said of itself when it started, with `process_start_s` and `import_s`."""
+    """A worker on one backend. `greeting` is what it said of itself when it started, with `process_start_s` and `import_s`.
+
+    It ends with the thread that asks it first, which is why that is the main one.
+    """
 
     def __init__(self, spec: str, variables: dict[str, str] | None = None) -> None:
         self.spec = spec
@@ -34,6 +40,7 @@ class WorkerProcess:
         self._process: subprocess.Popen[str] | None = None
         self._answers: queue.Queue[str] = queue.Queue()
         self._broken: WorkerLostError | None = None
+        self._memory_kills = 0
 
     def ask(self, request: dict[str, Any]) -> dict[str, Any]:
         """Return the worker's answer; raise WorkerLostError when it dies or takes too long over it.
@@ -45,6 +52,7 @@ class WorkerProcess:
         process = self._process
         assert process is not None
         assert process.stdin is not None
+        self._memory_kills = _memory_kills()
         with contextlib.suppress(BrokenPipeError):  # then there is no answer either
             process.stdin.write(json.dumps(request) + "\n")
             process.stdin.flush()
@@ -56,12 +64,24 @@ class WorkerProcess:
         except queue.Empty:
             self.stop()
             raise WorkerLostError("timed_out", f"no answer in {ANSWER_WITHIN_S:g} s") from None
-        if line:
+        if not line.endswith("\n"):  # the end, or half of a line before it
+            raise self._ended()
+        try:
             return json.loads(line)
+        except ValueError:
+            self.stop()
+            raise WorkerLostError("failed", f"its process answered what is no JSON: {line.strip()[:80]}") from None
+
+    def _ended(self) -> WorkerLostError:
+        """Return how the process ended, which has closed its end of the pipe."""
         assert self._process is not None
-        code = self._process.wait()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(END_WITHIN_S)
+        code, memory = self._process.returncode, _memory_kills() > self._memory_kills
         self.stop()
-        raise WorkerLostError("failed", f"its process {_ending(code)}")
+        if code == -signal.SIGKILL and memory:
+            return WorkerLostError("out_of_memory", "the kernel ended its process, as memory was short")
+        return WorkerLostError("failed", f"its process {_ending(code)}")
 
     def stop(self) -> None:
         """End the process, if there is one."""
@@ -69,7 +89,10 @@ class WorkerProcess:
             return
         process, self._process = self._process, None
         process.kill()
-        process.wait()
+        try:
+            process.wait(END_WITHIN_S)
+        except subprocess.TimeoutExpired:
+            return  # not even the kernel can end it, as when a device's driver hangs: the run goes on without
         self._reader.join()  # it reads until the process's end of the pipe is closed
         for pipe in (process.stdin, process.stdout):
             with contextlib.suppress(BrokenPipeError):  # what could not be delivered any more
@@ -81,24 +104,30 @@ class WorkerProcess:
             raise self._broken
         # A GPU that JAX has filled would leave nothing for CuPy beside it.
         preset = {"ARRAY_BACKEND": self.spec, "XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
-        command = [sys.executable, "-m", "bench.worker"]
         with Stopwatch() as watch:
-            self._process = subprocess.Popen(
-                command,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                text=True,
-                env=os.environ | preset | self._variables,
-            )
-            self._answers = queue.Queue()
-            self._reader = threading.Thread(target=_read, args=(self._process, self._answers), daemon=True)
-            self._reader.start()
             try:
+                self._launch(os.environ | preset | self._variables)
                 greeting = self._answer()
-            except WorkerLostError as lost:
-                self._broken = WorkerLostError(lost.status, f"a worker on {self.spec} cannot start: {lost.reason}")
+            except (WorkerLostError, OSError) as error:
+                status = error.status if isinstance(error, WorkerLostError) else "failed"
+                self._broken = WorkerLostError(status, f"a worker on {self.spec} cannot start: {error}")
                 raise self._broken from None
         self.greeting = greeting | {"process_start_s": watch.seconds - greeting["import_s"]}
+
+    def _launch(self, environment: dict[str, str]) -> None:
+        self._memory_kills = _memory_kills()
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "bench.worker", str(os.getpid())],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            encoding="utf-8",
+            errors="replace",
+            env=environment,
+            process_group=0,  # Ctrl-C is for the driver, which then ends its workers
+        )
+        self._answers = queue.Queue()
+        self._reader = threading.Thread(target=_read, args=(self._process, self._answers), daemon=True)
+        self._reader.start()
 
 
 def _read(process: subprocess.Popen[str], answers: queue.Queue[str]) -> None:
@@ -108,5 +137,19 @@ def _read(process: subprocess.Popen[str], answers: queue.Queue[str]) -> None:
     answers.put("")
 
 
-def _ending(code: int) -> str:
-    return f"was ended by signal {-code}" if code < 0 else f"ended with status {code}"
+def _ending(code: int | None) -> str:
+    if code is None:
+        return f"closed its end of the pipe, and was still there {END_WITHIN_S:g} s later"
+    if code >= 0:
+        return f"ended with status {code}"
+    names = {known.value: f" ({known.name})" for known in signal.Signals}
+    return f"was ended by signal {-code}{names.get(-code, '')}"
+
+
+def _memory_kills() -> int:
+    """Return how many processes Linux has killed so far because memory was short; 0 where nobody counts."""
+    try:
+        counts = dict(line.split() for line in Path("/proc/vmstat").read_text().splitlines())
+    except OSError:
+        return 0
+    return int(counts.get("oom_kill", 0))

@@ -121,26 +121,39 @@ def write_results(folder: Path, summary: pd.DataFrame, samples: list[dict[str, A
 
 
 def make_folder(folder: Path, new: bool = True) -> None:
-    """Make a folder; a `new` one must not be there yet. Raise ResultsError with the reason where it cannot be made."""
+    """Make a folder; a `new` one must hold nothing yet. Raise ResultsError with the reason where it cannot be made.
+
+    An empty folder is as good as none: a run that is killed before it wrote anything leaves one.
+    """
     try:
-        folder.mkdir(parents=True, exist_ok=not new)
+        folder.mkdir(parents=True, exist_ok=True)
+        taken = new and any(folder.iterdir())
     except FileExistsError:
-        reason = "holds a run already; choose another --name" if folder.is_dir() else "is a file, not a folder"
-        raise ResultsError(f"{folder} {reason}") from None
+        raise ResultsError(f"{folder} is a file, not a folder") from None
     except OSError as error:
         raise ResultsError(f"cannot write results to {folder}: {error.strerror}") from error
+    if taken:
+        raise ResultsError(f"{folder} holds a run already; choose another --name, or go on with it by --resume")
 
 
 def write_whole(file: Path, text: str) -> None:
-    """Write a file whole or not at all; raise ResultsError with the reason, and leave what was there before."""
-    partial = file.with_name(f".{file.name}.partial")
+    """Write a file of a run whole or not at all; raise ResultsError with the reason, and leave what was there before.
+
+    Until it is whole it lies beside the run's folder: a process that is killed meanwhile leaves no half of a file in there.
+    """
+    partial = file.parent.parent / f".{file.parent.name}.{file.name}.partial"
     try:
-        partial.write_text(text, encoding="utf-8")
+        with partial.open("w", encoding="utf-8") as stream:
+            stream.write(text)
+            stream.flush()
+            os.fsync(stream.fileno())  # a full disk is known before the old file goes, and nothing is written later
         os.replace(partial, file)
-    except OSError as error:
+    except BaseException as error:
         with contextlib.suppress(OSError):
             partial.unlink()
-        raise ResultsError(f"cannot write results to {file}: {error.strerror}") from error
+        if isinstance(error, OSError):
+            raise ResultsError(f"cannot write results to {file}: {error.strerror}") from error
+        raise
 
 
 def read_results(path: str | Path) -> pd.DataFrame:

@@ -6,15 +6,21 @@ under a key, take a `block` of samples of the case of that key, find the `roof`,
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import json
 import os
+import signal
 import sys
+from pathlib import Path
 from typing import Any, TextIO
 
 import backends
 from bench import roof
 from bench.cases import Case
 from bench.measure import Stopwatch, Subject, UnmeasuredError, prepare, settle
+
+PR_SET_PDEATHSIG = 1  # of Linux's prctl.h
 
 
 class Worker:
@@ -63,13 +69,32 @@ class Worker:
 
 
 def main() -> None:
-    """Greet, then answer until the requests end."""
+    """Greet, then answer until the requests end, or the driver does."""
+    end_with(int(sys.argv[1]))
     # The answers keep the pipe; whatever a library prints goes to standard error.
     pipe = os.fdopen(os.dup(sys.stdout.fileno()), "w")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     with Stopwatch() as watch:
         backend = backends.get()
-    serve(backend, {"import_s": watch.seconds, "describe": backend.describe()}, sys.stdin, pipe)
+    try:
+        serve(backend, {"import_s": watch.seconds, "describe": backend.describe()}, sys.stdin, pipe)
+    except BrokenPipeError:
+        os._exit(1)  # the driver is gone, and leaving in the usual way would write to it again
+
+
+def end_with(driver: int) -> None:
+    """End this process when the driver ends, however it ends and in whatever this process is stuck then.
+
+    Only Linux can do that; elsewhere the end of the requests must do, which is seen between two of them. And where memory is
+    short, Linux is to take this process: the driver lives on and says so.
+    """
+    if sys.platform != "linux":
+        return
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != driver:  # it ended before it could be watched
+        sys.exit(1)
+    with contextlib.suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text("1000")
 
 
 def serve(backend: backends.Backend, greeting: dict[str, Any], requests: TextIO, answers: TextIO) -> None:

@@ -14,7 +14,7 @@ from rich.table import Table
 import backends
 from bench import machine
 from bench.results import run_id
-from bench.selftest import sabotage, verdicts
+from bench.selftest import kills, sabotage, verdicts
 from bench.table import make_folder, write_whole
 
 SEED = 20240218
@@ -36,6 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="trials under pytest-benchmark (%(default)s)",
     )
+    kills.add_arguments(experiments.add_parser("kills", help="kill real runs at random moments: nothing may be lost"))
     _experiment(experiments, "gate", _gate, "whether the gate refuses every planted fault, on every backend")
 
 

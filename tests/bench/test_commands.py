@@ -24,7 +24,8 @@ def command(*arguments, backend=None, cwd=None):
 
 
 def test_a_run_prints_a_table_and_the_path_of_a_csv(tmp_path, capsys):
-    assert main(["run", "--only", "forward/coffee*/[mu]*", "--results", str(tmp_path), "--name", "try"]) == 0
+    arguments = ["--only", "forward/coffee*/[mu]*", "--results", str(tmp_path), "--name", "try", "--time", "0"]
+    assert main(["run", *arguments]) == 0
     printed = capsys.readouterr().out
     assert "coffee-2-3-1: time for one example, in batches of 400" in printed
     assert str(tmp_path / "try" / "summary.csv") in printed.replace("\n", "")
@@ -79,6 +80,19 @@ def test_a_backend_that_cannot_be_used_is_one_sentence_under_pytest(backend, pyt
     assert done.returncode != 0
     assert f"ARRAY_BACKEND={backend}: " in done.stderr
     assert "Usable here: numpy:cpu" in done.stderr
+    assert "Traceback" not in done.stdout + done.stderr
+
+
+def test_results_that_cannot_be_written_are_one_sentence_under_pytest_before_anything_is_measured(
+    tmp_path, pytestconfig
+):
+    (tmp_path / "results").write_text("in the way")
+    root = pytestconfig.rootpath
+    arguments = [f"{root}/bench", "-c", f"{root}/pyproject.toml", "--rootdir", str(root), "-q", "-k", "square-32"]
+    done = command("pytest", *arguments, backend="numpy", cwd=tmp_path)
+    assert done.returncode == pytest.ExitCode.USAGE_ERROR
+    assert "results is a file, not a folder" in done.stdout
+    assert "passed" not in done.stdout
     assert "Traceback" not in done.stdout + done.stderr
 
 

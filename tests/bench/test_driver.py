@@ -26,10 +26,10 @@ def _no_roof(monkeypatch):
     """Leave out the second that probing the machine's rates takes; `test_roof` has it."""
     introduce = driver._introduce
 
-    def without_roof(worker, measurement, journal):
+    def without_roof(worker, journal):
         journal.roofs.setdefault(worker.spec, {"gflop_per_s": {}, "gb_per_s": 1.0})
         journal.backends.setdefault(worker.spec, worker.greeting["describe"])
-        introduce(worker, measurement, journal)
+        introduce(worker, journal)
 
     monkeypatch.setattr(driver, "_introduce", without_roof)
 
@@ -131,7 +131,7 @@ def test_a_worker_killed_over_a_case_costs_that_case_alone(dies_in, begin, monke
 
     monkeypatch.setattr(WorkerProcess, "ask", deadly)
     small, lost = measure(begin(SMALL, victim))
-    assert (lost.status, lost.reason) == ("failed", "its process was ended by signal 9")
+    assert (lost.status, lost.reason) == ("failed", "its process was ended by signal 9 (SIGKILL)")
     assert (small.status, small.processes) == ("ok", 3)
 
 

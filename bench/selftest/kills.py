@@ -1,0 +1,170 @@
+"""The experiment behind `--resume`: real runs are killed at random moments, and nothing may be lost or measured twice.
+
+Each run is `arraybench run` in a process of its own, ended by SIGKILL at a moment drawn uniformly over the time that the same run
+takes when it is left alone. Half of them are killed again, over the rest of that time, while they are resumed. Then each is
+resumed to its end, and what the journal held whenever it was killed is compared with the tables, sample by sample.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import random
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from backends import ArraybenchError
+from bench import driver, machine
+from bench.journal import FILE
+from bench.measure import Stopwatch
+from bench.results import run_id
+from bench.selftest.aftermath import (
+    Findings,
+    Outcome,
+    check_end,
+    check_files,
+    finished_units,
+    is_finished,
+    marking,
+    moment,
+    outcomes,
+    workers_left,
+)
+from bench.table import ResultsError, make_folder, write_whole
+
+RUNS = 100
+AGAIN = 0.5  # of the runs are killed a second time
+
+
+@dataclass(frozen=True)
+class Undisturbed:
+    """A run that was left alone: its options, how long it took, and the rows of its table."""
+
+    options: tuple[str, ...]
+    seconds: float
+    rows: set[Outcome]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the experiment's options to its command."""
+    parser.add_argument("--runs", type=int, default=RUNS, metavar="N", help="how many runs to kill (%(default)s)")
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the moments (%(default)s)")
+    parser.add_argument(
+        "--results", type=Path, default=Path("results"), metavar="DIR", help="where the experiment's folder is made"
+    )
+    parser.set_defaults(command=_command)
+
+
+def _command(options: argparse.Namespace) -> int:
+    if not Path("/proc/self/environ").exists():
+        raise ArraybenchError("selftest kills looks for left workers in /proc, which this system does not have")
+    facts = machine.describe()
+    folder = options.results / f"{run_id(None, facts['machine_id'])}-kills"
+    make_folder(folder)
+    write_whole(folder / "machine.json", json.dumps(facts, indent=2) + "\n")
+    table = experiment(folder, options.runs, options.seed, plans(driver.usable_specs()))
+    print(sentence(table), folder / "kills.csv", sep="\n")
+    return int((table["outcome"] != "ok").any())
+
+
+def plans(specs: Iterable[str]) -> list[tuple[str, ...]]:
+    """Return the options of the runs that are killed: quick cases on NumPy alone, and on NumPy and each other backend."""
+    products = ("--only", "matmul/square-[12356][12456]*", "--time", "0")
+    rungs = ("--only", "forward/coffee-2-3-1/[mu]*", "--time", "0")
+    chosen: list[tuple[str, ...]] = [(*products, "--backends", "numpy"), (*rungs, "--backends", "numpy")]
+    return chosen + [(*products, "--backends", f"numpy,{spec}") for spec in specs if not spec.startswith("numpy")]
+
+
+def experiment(folder: Path, runs: int, seed: int, chosen: list[tuple[str, ...]]) -> pd.DataFrame:
+    """Kill so many runs, in turns of the chosen options, and return the table, which `folder` holds after each run.
+
+    A run that lost something is left in the folder `runs`.
+    """
+    generator, rows = random.Random(seed), []
+    alone = [undisturbed(options, folder / "runs", f"alone-{i}") for i, options in enumerate(chosen[:runs])]
+    for number in range(runs):
+        run = folder / "runs" / f"run-{number}"
+        rows.append(killed(run, alone[number % len(alone)], generator).row(number))
+        print(*rows[-1].values(), sep="  ", flush=True)
+        write_whole(folder / "kills.csv", pd.DataFrame(rows).to_csv(index=False))
+        if rows[-1]["outcome"] == "ok":
+            shutil.rmtree(run)
+            _log(run).unlink()
+    with contextlib.suppress(OSError):  # where something is left
+        (folder / "runs" / ".lock").unlink()
+        (folder / "runs").rmdir()
+    return pd.DataFrame(rows)
+
+
+def sentence(table: pd.DataFrame) -> str:
+    """Return what the table comes to."""
+    total = table.sum(numeric_only=True)
+    return (
+        f"{len(table)} runs, killed {total['kills']} times in all: {total['files_read']} of {total['files']} files read; "
+        f"of {total['units_finished']} finished units {total['units_measured_again']} were measured again; "
+        f"{total['cases_missing']} cases are missing; {total['workers_left']} workers were left; "
+        f"{(table['outcome'] == 'ok').sum()} runs ended well"
+    )
+
+
+def undisturbed(options: tuple[str, ...], results: Path, name: str) -> Undisturbed:
+    """Make a run and let it end; return what it is like."""
+    with Stopwatch() as watch:
+        status = _start(results / name, (*options, "--name", name)).wait()
+    if status:
+        raise ResultsError(f"a run that nobody killed ended with status {status}: {_log(results / name).read_text()}")
+    rows = outcomes(results / name)
+    shutil.rmtree(results / name)
+    _log(results / name).unlink()
+    return Undisturbed(options, watch.seconds, rows)
+
+
+def killed(run: Path, alone: Undisturbed, generator: random.Random) -> Findings:
+    """Begin a run, kill it once or twice, resume it to its end, and return what was found on the way."""
+    found = Findings()
+    for _ in range(2 if generator.random() < AGAIN else 1):
+        after_s = generator.uniform(0, alone.seconds - sum(found.killed_after_s))
+        process = _start(run, _continue(run, alone))
+        try:
+            process.wait(after_s)
+            found.moments.append("ended before")
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+            found.killed_after_s.append(after_s)
+            found.moments.append(moment(run))
+        found.workers += workers_left(run)
+        check_files(run, found)
+        found.finished = finished_units(run) | found.finished  # as each was when it was first seen
+        if is_finished(run):
+            break
+    if not is_finished(run) and (status := _start(run, _continue(run, alone)).wait()):
+        found.wrong.append(f"the resumed run ended with status {status}: {_log(run).read_text().strip()}")
+    check_end(run, alone.rows, found)
+    return found
+
+
+def _start(run: Path, arguments: tuple[str, ...]) -> subprocess.Popen[bytes]:
+    run.parent.mkdir(parents=True, exist_ok=True)
+    command = [sys.executable, "-m", "bench", "run", *arguments, "--results", str(run.parent)]
+    with _log(run).open("wb") as log:
+        return subprocess.Popen(
+            command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, env=os.environ | marking(run)
+        )
+
+
+def _continue(run: Path, alone: Undisturbed) -> tuple[str, ...]:
+    """Return the arguments that a person would give now: begin it while there is nothing, else resume it."""
+    return ("--resume", run.name) if (run / FILE).exists() else (*alone.options, "--name", run.name)
+
+
+def _log(run: Path) -> Path:
+    return run.with_name(f"{run.name}.log")
