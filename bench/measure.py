@@ -18,9 +18,9 @@ from bench.networks import ZERO_OR_ONE as PROBE
 from bench.workloads import Problem
 
 SHORTEST_SAMPLE_S = 2e-4  # shorter calls are timed several at once, so that reading the clock does not show
-LONGEST_LOOP_CALL_S = 0.05  # a call whose Python loops would take longer gets fewer examples
+LONGEST_LOOP_CALL_S = 0.03  # a call whose Python loops would take longer gets fewer examples
 CHEAP_CALL_S = 0.01
-REPEATS = 5  # of a part of the time budget, where the call is cheap
+REPEATS, TRIPS_S = 5, 0.03  # a part of the time budget is the median of so many round trips, or of as many as fit
 MOST_SAMPLES = 50  # of a block
 BUDGET_TOLERANCE = 0.25  # the parts of a trip may differ from the whole by so much of it,
 BUDGET_SLACK_S = 1e-4  # or by the few calls of Python between them
@@ -135,7 +135,7 @@ def prepare(
         _refuse_endless_loops(case, backend, budget_s)
     reducible = examples is None and _may_take_fewer_examples(case)
     started = _start(case, backend, 1 if reducible else examples or case.batch_size)
-    if reducible and (affordable := min(case.batch_size, int(LONGEST_LOOP_CALL_S / started.once_s))) > 1:
+    if reducible and (affordable := min(case.batch_size, int(LONGEST_LOOP_CALL_S / _once_s(started, backend)))) > 1:
         started = _start(case, backend, affordable)
     budget, outputs = _time_budget(started, backend)
     facts = {
@@ -151,19 +151,18 @@ def prepare(
         "result_dtype": "+".join(sorted({str(array.dtype) for array in outputs})),
         "subnormals": sum(_subnormals(array) for array in outputs),
     }
-    return Subject(started.call, backend, started.once_s, facts, slow_down)
+    return Subject(started.call, backend, budget["dispatch_s"] + budget["device_s"], facts, slow_down)
 
 
 @dataclass(frozen=True)
 class _Started:
-    """A problem that has been called a few times: what the first call and a later one took."""
+    """A problem that has been called once, and what that took."""
 
     problem: Problem
     call: Callable[[], Tree]
     examples: int
     first_call_s: float
     compile_s: float
-    once_s: float
 
 
 def _start(case: Case, backend: Backend, examples: int) -> _Started:
@@ -176,10 +175,12 @@ def _start(case: Case, backend: Backend, examples: int) -> _Started:
     compiled_s = backend.compile_seconds()
     first_call_s = seconds(call, backend)
     compile_s = backend.compile_seconds() - compiled_s
-    once_s = seconds(call, backend)
-    if once_s < CHEAP_CALL_S:
-        once_s = min(seconds(call, backend) for _ in range(REPEATS))
-    return _Started(problem, call, examples, first_call_s, compile_s, once_s)
+    return _Started(problem, call, examples, first_call_s, compile_s)
+
+
+def _once_s(started: _Started, backend: Backend) -> float:
+    """Return what a warm call takes, roughly."""
+    return min(seconds(started.call, backend) for _ in range(REPEATS if started.first_call_s < CHEAP_CALL_S else 1))
 
 
 def _examine(case: Case, started: _Started, backend: Backend) -> float:
@@ -196,8 +197,9 @@ def _time_budget(started: _Started, backend: Backend) -> tuple[dict[str, float],
     Host to device, the return of the call (`dispatch_s`), its results being there (`device_s`), device to host; `end_to_end_s`
     is one clock over all four, and `budget_agrees` tells whether the parts add up to it. Medians of a few trips.
     """
-    problem, trips = started.problem, []
-    for _ in range(REPEATS if started.once_s < CHEAP_CALL_S else 1):
+    problem = started.problem
+    trips: list[list[float]] = []
+    while len(trips) < REPEATS and sum(trip[-1] for trip in trips) < TRIPS_S:
         with Stopwatch() as whole:
             with Stopwatch() as to_device:
                 arguments = _place(problem, backend)
@@ -253,7 +255,7 @@ def _refuse_endless_loops(case: Case, backend: Backend, budget_s: float) -> None
     products, probe = workloads.loop_products(case), replace(case, network=PROBE.name)
     if products <= workloads.loop_products(probe):
         return
-    guess_s = _start(probe, backend, 1).once_s * products / workloads.loop_products(probe)
+    guess_s = _once_s(_start(probe, backend, 1), backend) * products / workloads.loop_products(probe)
     if guess_s > budget_s:
         reason = f"one example would take about {guess_s:.0f} s; the budget of a case is {budget_s:g} s"
         raise UnmeasuredError("timed_out", reason)
