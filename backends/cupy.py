@@ -54,6 +54,10 @@ class CupyBackend(Backend):
         self._device.synchronize()
         return tree
 
+    def ready(self, tree: Tree) -> bool:
+        with self._device:
+            return bool(cupy.cuda.get_current_stream().done)
+
     def describe(self) -> dict[str, Any]:
         properties = cupy.cuda.runtime.getDeviceProperties(self._device.id)
         return super().describe() | {

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from backends.base import Array, Backend, BackendError, Step, Tree, first_line, library_missing
+from backends.base import Array, Backend, BackendError, Step, Tree, first_line, leaves, library_missing
 
 try:
     import jax
@@ -69,6 +69,9 @@ class JaxBackend(Backend):
 
     def synchronize(self, tree: Tree) -> Tree:
         return jax.block_until_ready(tree)
+
+    def ready(self, tree: Tree) -> bool:
+        return all(array.is_ready() for array in leaves(tree))
 
     def compile(self, function: Callable[..., Any]) -> Callable[..., Any]:
         return jax.jit(function)

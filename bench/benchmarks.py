@@ -11,9 +11,9 @@ from pytest_benchmark.fixture import BenchmarkFixture
 
 from backends import Backend
 from bench.cases import CONTROL, Case, all_cases
-from bench.cli import BUDGET_S
 from bench.measure import UnmeasuredError, prepare
 from bench.measurement import Measurement
+from bench.run import BUDGET_S
 
 CASES = [pytest.param(case, id=case.id) for case in all_cases() if case.implementation != CONTROL]
 

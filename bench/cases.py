@@ -22,7 +22,7 @@ class Case:
 
     `implementation` is a rung of `core.loops.LADDER`, `compiled` (the last rung under the backend's compiler), `fold` (the
     epoch as `Sequential.fit` runs it), `hand_written` (plain NumPy that uses nothing of `core`) or `CONTROL`. `batch_size` is
-    how many examples one call takes; for a square product, its rows.
+    how many examples one call takes; for a square product, its rows. `optimizer` is `adam`, or for a step `nesterov`.
     """
 
     workload: str
@@ -30,11 +30,13 @@ class Case:
     implementation: str
     batch_size: int
     dtype: str = "float32"
+    optimizer: str = "adam"
 
     @property
     def id(self) -> str:
         """The case's name, as `--only` matches it."""
-        return f"{self.group}/{self.implementation}"
+        name = f"{self.group}/{self.implementation}"
+        return name if self.optimizer == "adam" else f"{name}/{self.optimizer}"
 
     @property
     def group(self) -> str:

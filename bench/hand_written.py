@@ -87,20 +87,42 @@ def gradients(weights: Weights, x: Array, y: Array, hidden: str, output: str) ->
     return found, losses
 
 
-def adam_first_step(weights: Weights, found: Weights, learning_rate: float) -> Weights:
-    """Return the weights after Adam's first step from zero averages."""
-    alpha = learning_rate * math.sqrt(1 - BETA_2) / (1 - BETA_1)
+def adam_step(
+    weights: Weights, found: Weights, m: Weights, v: Weights, t: int, learning_rate: float
+) -> tuple[Weights, Weights, Weights]:
+    """Return the weights and both averages after Adam's step number t, given the gradients and the averages before it.
 
-    def update(w: Array, g: Array) -> Array:
-        return w - alpha * (1 - BETA_1) * g / (np.sqrt((1 - BETA_2) * g**2) + EPSILON)
+    Kingma and Ba (2015), section 2, the form without bias-corrected averages; ε as in Keras 3.
+    """
+    alpha = learning_rate * math.sqrt(1 - BETA_2**t) / (1 - BETA_1**t)
+    m = _each(lambda m, g: BETA_1 * m + (1 - BETA_1) * g, m, found)
+    v = _each(lambda v, g: BETA_2 * v + (1 - BETA_2) * g**2, v, found)
+    return _each(lambda w, m, v: w - alpha * m / (np.sqrt(v) + EPSILON), weights, m, v), m, v
 
-    return [(update(w, dw), update(b, db)) for (w, b), (dw, db) in zip(weights, found, strict=True)]
+
+def nesterov_step(
+    weights: Weights, found: Weights, velocity: Weights, learning_rate: float, momentum: float
+) -> tuple[Weights, Weights]:
+    """Return the weights and the velocity after a step of gradient descent with Nesterov's momentum, as in Keras 3."""
+    velocity = _each(lambda m, g: momentum * m - learning_rate * g, velocity, found)
+    return _each(lambda w, m, g: w + momentum * m - learning_rate * g, weights, velocity, found), velocity
 
 
-def coffee_epoch(weights: Weights, x: Array, y: Array, order: Array, learning_rate: float) -> tuple[Weights, Array]:
+def _each(formula: Any, *trees: Weights) -> Weights:
+    """Return the formula applied to every array of trees of one shape."""
+    return [
+        (formula(*kernels), formula(*biases))
+        for kernels, biases in (zip(*own, strict=True) for own in zip(*trees, strict=True))
+    ]
+
+
+def coffee_epoch(
+    weights: Weights, x: Array, y: Array, order: Array, learning_rate: float, guard: float = EPSILON
+) -> tuple[Weights, Array]:
     """Return the weights after an epoch of Adam on the coffee network, and each batch's mean loss.
 
-    `order` holds the examples of each batch, shape (steps, batch).
+    `order` holds the examples of each batch, shape (steps, batch). `guard` keeps float32's logarithms from zero, as everyone
+    does; it changes the loss by as much, so the oracle goes without.
     """
     parameters = [p for layer in weights for p in layer]
     m = [np.zeros_like(p) for p in parameters]
@@ -110,7 +132,7 @@ def coffee_epoch(weights: Weights, x: Array, y: Array, order: Array, learning_ra
         w1, b1, w2, b2 = parameters
         a = 1 / (1 + np.exp(-(xb @ w1 + b1)))
         p = 1 / (1 + np.exp(-(a @ w2 + b2)))
-        losses.append(-np.mean(yb * np.log(p + EPSILON) + (1 - yb) * np.log(1 - p + EPSILON)))
+        losses.append(-np.mean(yb * np.log(p + guard) + (1 - yb) * np.log(1 - p + guard)))
         dz2 = (p - yb) / len(xb)
         dz1 = (dz2 @ w2.T) * a * (1 - a)
         grads = [xb.T @ dz1, dz1.sum(axis=0), a.T @ dz2, dz2.sum(axis=0)]

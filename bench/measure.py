@@ -133,21 +133,21 @@ def prepare(
     _require(case, backend)
     if examples is None:
         _refuse_endless_loops(case, backend, budget_s)
-        if _may_take_fewer_examples(case):
-            one = _start(case, backend, 1)
-            examples = max(1, min(case.batch_size, int(LONGEST_LOOP_CALL_S / one.once_s)))
-    started = _start(case, backend, examples or case.batch_size)
-    outputs, error = _check(case, started, backend)
+    reducible = examples is None and _may_take_fewer_examples(case)
+    started = _start(case, backend, 1 if reducible else examples or case.batch_size)
+    if reducible and (affordable := min(case.batch_size, int(LONGEST_LOOP_CALL_S / started.once_s))) > 1:
+        started = _start(case, backend, affordable)
+    budget, outputs = _time_budget(started, backend)
     facts = {
         "batch_size": started.examples,
         "parameters": started.problem.parameters,
+        "oracle_error": _examine(case, started, backend),
+        "checked": True,
         "first_call_s": started.first_call_s,
         "compile_s": started.compile_s,
-        **_time_budget(started, backend),
+        **budget,
         "flops": started.problem.flops,
         "bytes": started.problem.bytes,
-        "oracle_error": error,
-        "checked": True,
         "result_dtype": "+".join(sorted({str(array.dtype) for array in outputs})),
         "subnormals": sum(_subnormals(array) for array in outputs),
     }
@@ -156,7 +156,7 @@ def prepare(
 
 @dataclass(frozen=True)
 class _Started:
-    """A problem that has been called a few times: what the first call and a later one took, and a result."""
+    """A problem that has been called a few times: what the first call and a later one took."""
 
     problem: Problem
     call: Callable[[], Tree]
@@ -164,7 +164,6 @@ class _Started:
     first_call_s: float
     compile_s: float
     once_s: float
-    result: Tree
 
 
 def _start(case: Case, backend: Backend, examples: int) -> _Started:
@@ -177,28 +176,25 @@ def _start(case: Case, backend: Backend, examples: int) -> _Started:
     compiled_s = backend.compile_seconds()
     first_call_s = seconds(call, backend)
     compile_s = backend.compile_seconds() - compiled_s
-    with Stopwatch() as watch:
-        result = backend.synchronize(call())
-    once_s = watch.seconds
+    once_s = seconds(call, backend)
     if once_s < CHEAP_CALL_S:
         once_s = min(seconds(call, backend) for _ in range(REPEATS))
-    return _Started(problem, call, examples, first_call_s, compile_s, once_s, result)
+    return _Started(problem, call, examples, first_call_s, compile_s, once_s)
 
 
-def _check(case: Case, started: _Started, backend: Backend) -> tuple[list[Any], float]:
-    """Return the outputs on the host and their relative error; raise UnmeasuredError where they are not the oracle's."""
-    outputs = started.problem.outputs(started.result, backend.to_numpy)
+def _examine(case: Case, started: _Started, backend: Backend) -> float:
+    """Return the error that the gate finds; raise UnmeasuredError where it refuses. The case has been called before."""
     try:
-        return outputs, gate.check(outputs, started.problem.oracle(), gate.tolerance(case.workload, case.dtype))
+        return gate.examine(case, started.problem, started.call, backend, calls=1)
     except gate.MismatchError as mismatch:
         raise UnmeasuredError("mismatch", str(mismatch)) from mismatch
 
 
-def _time_budget(started: _Started, backend: Backend) -> dict[str, Any]:
-    """Return where the time of a warm round trip goes, each part and the whole timed on its own, medians of a few.
+def _time_budget(started: _Started, backend: Backend) -> tuple[dict[str, float], list[Any]]:
+    """Return where the time of a warm round trip goes, each part and the whole timed on its own, and what it brings home.
 
     Host to device, the return of the call (`dispatch_s`), its results being there (`device_s`), device to host; `end_to_end_s`
-    is one clock over all four, and `budget_agrees` tells whether the parts add up to it.
+    is one clock over all four, and `budget_agrees` tells whether the parts add up to it. Medians of a few trips.
     """
     problem, trips = started.problem, []
     for _ in range(REPEATS if started.once_s < CHEAP_CALL_S else 1):
@@ -210,10 +206,10 @@ def _time_budget(started: _Started, backend: Backend) -> dict[str, Any]:
             with Stopwatch() as device:
                 backend.synchronize(result)
             with Stopwatch() as to_host:
-                problem.outputs(result, backend.to_numpy)
+                outputs = problem.outputs(result, backend.to_numpy)
         trips.append([watch.seconds for watch in (to_device, dispatch, device, to_host, whole)])
     names = ("host_to_device_s", "dispatch_s", "device_s", "device_to_host_s", "end_to_end_s")
-    return dict(zip(names, map(median, zip(*trips, strict=True)), strict=True))
+    return dict(zip(names, map(median, zip(*trips, strict=True)), strict=True)), outputs
 
 
 def budget_agrees(facts: dict[str, Any], median_s: float) -> bool:

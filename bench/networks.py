@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -70,7 +71,7 @@ class Network:
         return x.astype(dtype), y.reshape(-1, 1).astype(dtype) if self.output == "sigmoid" else y.astype("int64")
 
 
-DATA = {
+DATA: dict[str, Callable[[], datasets.Data]] = {
     "coffee": datasets.coffee,
     "digits": datasets.digits,
     "zeros and ones": lambda: datasets.digits(only=(0, 1)),

@@ -119,12 +119,14 @@ def _table(rows: Summary, comparisons: dict[str, list[Comparison]], roomy: bool)
             heading = workload
             table.add_row(f"[italic]{TITLES[workload]}[/]")
         by_spec = {row["spec"]: row for row in measured.to_dict("records")}
-        cells = [cell for spec, own in comparisons.items() for cell in _cells(by_spec[spec], own, roomy)]
+        cells = [cell for spec, own in comparisons.items() for cell in _cells(by_spec.get(spec), own, roomy)]
         table.add_row(network if workload == "matmul" else f"  {implementation}", *cells)
     return table
 
 
-def _cells(row: Row, comparisons: list[Comparison], roomy: bool) -> list[str]:
+def _cells(row: Row | None, comparisons: list[Comparison], roomy: bool) -> list[str]:
+    if row is None:
+        return ["", *("" for _ in comparisons)]
     if row["status"] != "ok":
         time = "-" if row["status"] == "unavailable" else row["status"].replace("_", " ")
         return [time, *("" for _ in comparisons)]

@@ -19,7 +19,7 @@ from statistics import fmean, median, stdev
 from typing import NamedTuple
 
 import numpy as np
-from scipy.special import nctdtrinc, stdtrit
+from scipy.special import nctdtrinc, stdtr, stdtrit
 
 CONFIDENCE = 0.99
 """Of every interval. A verdict is drawn from it, so that one comparison in a hundred of equals may be called at most."""
@@ -95,17 +95,52 @@ def paired_ratio(baseline: Blocks, own: Blocks) -> Estimate | None:
 
 def unpaired_ratio(baseline: Blocks, own: Blocks) -> Estimate:
     """Return how many times faster `own` is than `baseline`, measured apart: Welch's interval (Welch, 1947) on logarithms."""
-    old, new = process_logs(baseline), process_logs(own)
-    value = math.exp(fmean(old) - fmean(new))
-    if min(len(old), len(new)) < 2:
+    difference, error, freedom = _welch(baseline, own)
+    value = math.exp(difference)
+    if error == 0:
+        return Estimate(value, value, value)
+    if math.isnan(error):
         return Estimate(value, math.nan, math.nan)
+    reach = _bounded_exp(stdtrit(freedom, 0.5 + CONFIDENCE / 2) * error)
+    return Estimate(value, value / reach, value * reach)
+
+
+def unpaired_p(baseline: Blocks, own: Blocks) -> float:
+    """Return how often two equals would differ as much as these that were measured apart, either way: Welch's test.
+
+    It is 1 - `CONFIDENCE` where the interval of `unpaired_ratio` ends at 1; NaN where a single process cannot tell.
+    """
+    difference, error, freedom = _welch(baseline, own)
+    if error == 0:
+        return float(difference == 0)
+    return 2 * float(stdtr(freedom, -abs(difference) / error))
+
+
+def _welch(baseline: Blocks, own: Blocks) -> tuple[float, float, float]:
+    """Return the difference of the mean logarithms, its standard error and its degrees of freedom (Welch, 1947)."""
+    old, new = process_logs(baseline), process_logs(own)
+    difference = fmean(old) - fmean(new)
+    if min(len(old), len(new)) < 2:
+        return difference, math.nan, math.nan
     parts = [(stdev(logs) ** 2 / len(logs), len(logs) - 1) for logs in (old, new)]
     variance = sum(part for part, _ in parts)
     if not variance:
-        return Estimate(value, value, value)
-    freedom = variance**2 / sum(part**2 / degrees for part, degrees in parts)
-    reach = _bounded_exp(stdtrit(freedom, 0.5 + CONFIDENCE / 2) * math.sqrt(variance))
-    return Estimate(value, value / reach, value * reach)
+        return difference, 0.0, math.inf
+    return difference, math.sqrt(variance), variance**2 / sum(part**2 / degrees for part, degrees in parts)
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Return each p-value as it counts among all of them: the chance that any of so many equals would look so different.
+
+    Holm's step-down method ("A Simple Sequentially Rejective Multiple Test Procedure", Scandinavian Journal of Statistics 6,
+    1979): the smallest of n is multiplied by n, the next by n - 1, and none falls below the one before. It holds however the
+    comparisons depend on each other.
+    """
+    corrected, least = [1.0] * len(p_values), 0.0
+    for rank, index in enumerate(sorted(range(len(p_values)), key=p_values.__getitem__)):
+        least = max(least, min(1.0, (len(p_values) - rank) * p_values[index]))
+        corrected[index] = least
+    return corrected
 
 
 def verdict(speedup: Estimate | None) -> str:

@@ -159,20 +159,42 @@ def write_whole(file: Path, text: str) -> None:
 def read_results(path: str | Path) -> pd.DataFrame:
     """Return the summary table of a run, given its folder or its summary.csv, with the dtypes of `COLUMNS`."""
     file = Path(path)
-    file = file / "summary.csv" if file.is_dir() else file
+    return _read(file / "summary.csv" if file.is_dir() else file, COLUMNS)
+
+
+def read_samples(folder: Path) -> pd.DataFrame:
+    """Return every sample of a run, given its folder, with the dtypes of `SAMPLE_COLUMNS`."""
+    return _read(folder / "samples.csv", SAMPLE_COLUMNS)
+
+
+def read_machine(folder: Path) -> dict[str, Any]:
+    """Return what a run's machine.json tells, given the run's folder."""
+    file = folder / "machine.json"
     try:
-        frame = pd.read_csv(file, dtype={name: kind for name, kind in COLUMNS.items() if kind == "str"})
+        return dict(json.loads(file.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError) as error:
+        raise ResultsError(f"cannot read results from {file}: {error}") from error
+
+
+def _read(file: Path, columns: dict[str, str]) -> pd.DataFrame:
+    try:
+        frame = pd.read_csv(file, dtype={name: kind for name, kind in columns.items() if kind == "str"})
+        _expect(file, frame, columns)
+        return frame.astype(columns)
     except (OSError, ValueError) as error:
         raise ResultsError(f"cannot read results from {file}: {error}") from error
-    missing = [column for column in COLUMNS if column not in frame.columns]
-    if missing:
-        raise ResultsError(f"{file} is not a table of results: it lacks {', '.join(missing)}")
-    versions = set(frame["schema_version"])
-    if versions - {SCHEMA_VERSION}:
+
+
+def _expect(file: Path, frame: pd.DataFrame, columns: dict[str, str]) -> None:
+    """Raise ResultsError where a file is of another version, or no such table."""
+    versions = set(frame.get("schema_version", [])) - {SCHEMA_VERSION}
+    if versions:
         raise ResultsError(
-            f"{file} has schema version {versions.pop()}; this version of arraybench reads {SCHEMA_VERSION}"
+            f"{file} has schema version {versions.pop()}; this version of arraybench reads {SCHEMA_VERSION}: "
+            "measure again, or read it with the version that wrote it"
         )
-    return frame.astype(COLUMNS)
+    if missing := [column for column in columns if column not in frame.columns]:
+        raise ResultsError(f"{file} is not a table of results: it lacks {', '.join(missing)}")
 
 
 def _frame(rows: list[dict[str, Any]], columns: dict[str, str]) -> pd.DataFrame:

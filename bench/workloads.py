@@ -16,14 +16,28 @@ from bench.cases import EPOCH_ROWS, Case
 from bench.networks import NETWORKS, SEED, Network
 from core import losses
 from core.layout import Layout
-from core.loops import LADDER
-from core.optimizers import Adam
-from core.step import State, Training, objective
+from core.loops import LADDER, Rung
+from core.losses import Loss
+from core.network import Layers
+from core.optimizers import SGD, Adam, Optimizer
+from core.step import Objective, State, Training, objective
 from core.training import Trainer
 
-LEARNING_RATE = 0.01
-ORACLE_ROWS = 64  # rows of a square product that the oracle computes
-ADAM_FLOPS = 12  # for each parameter
+EPOCH_RATE = 0.01  # of the course's script
+STEP_RATE = 0.05  # so large that what a step changes stands out of the weights' own rounding
+MOMENTUM = 0.9
+STEPS_TAKEN = 20  # before the step that is measured: so few that a counter which stands still shows
+AVERAGE = 3e-4  # about how large a gradient was in those steps: so small that ε shows beside it
+UPDATE_FLOPS = {"adam": 12, "nesterov": 6}  # for each parameter
+
+OPTIMIZERS: dict[str, Callable[[float], Optimizer]] = {
+    "adam": Adam,
+    "nesterov": partial(SGD, momentum=MOMENTUM, nesterov=True),
+}
+UPDATE_ORACLES: dict[str, Callable[..., tuple[Any, ...]]] = {
+    "adam": partial(hand_written.adam_step, t=STEPS_TAKEN + 1, learning_rate=STEP_RATE),
+    "nesterov": partial(hand_written.nesterov_step, learning_rate=STEP_RATE, momentum=MOMENTUM),
+}
 
 ToHost = Callable[[Array], Any]
 
@@ -44,13 +58,53 @@ class Problem:
     parameters: int
     arrange: Callable[..., tuple[Tree, ...]] = lambda *placed: placed
 
+    def arguments(self, backend: Backend) -> tuple[Tree, ...]:
+        """Return what `function` takes, on the device."""
+        return self.arrange(*_tree_map(backend.asarray, self.inputs))
 
-def build(case: Case, backend: Backend, examples: int) -> Problem:
-    """Return the problem of a case with that many examples a call."""
-    workloads = {"forward": _forward, "backward": _backward, "step": _step, "epoch": _epoch}
+
+@dataclass(frozen=True)
+class Parts:
+    """What of `core` a case's program is put together from; the faults of `bench.selftest.sabotage` are wrong parts."""
+
+    layers: Layers
+    loss: Loss
+    optimizer: Optimizer
+    rung: Rung
+    objective: Callable[[Layers, Loss], Objective] = objective
+    training: type[Training] = Training
+    trainer: type[Trainer] = Trainer
+
+    @classmethod
+    def of(cls, case: Case) -> Parts:
+        """Return the parts of a case; what is compiled or folded is the ladder's last rung."""
+        network = NETWORKS[case.network]
+        rung = next((rung for rung in LADDER if rung.name == case.implementation), LADDER[-1])
+        optimizer = OPTIMIZERS[case.optimizer](EPOCH_RATE if case.workload == "epoch" else STEP_RATE)
+        return cls(network.layers(), losses.get(network.loss), optimizer, rung)
+
+    @property
+    def goal(self) -> Objective:
+        """What training lowers."""
+        return self.objective(self.layers, self.loss)
+
+
+def build(
+    case: Case,
+    backend: Backend,
+    examples: int,
+    *,
+    alter: Callable[[Parts], Parts] = lambda parts: parts,
+    epoch_rows: int = EPOCH_ROWS,
+) -> Problem:
+    """Return the problem of a case with that many examples a call (in an epoch, `epoch_rows` of them), its parts altered."""
     if case.workload == "matmul":
         return _matmul(case, backend)
-    return workloads[case.workload](case, NETWORKS[case.network], backend, examples)
+    network, parts = NETWORKS[case.network], alter(Parts.of(case))
+    if case.workload == "epoch":
+        return _epoch(case, network, backend, epoch_rows, parts)
+    workloads = {"forward": _forward, "backward": _backward, "step": _step}
+    return workloads[case.workload](case, network, backend, examples, parts)
 
 
 def loop_products(case: Case) -> int:
@@ -64,13 +118,13 @@ def loop_products(case: Case) -> int:
     return forward if case.workload == "forward" else forward + backward
 
 
-def _forward(case: Case, network: Network, backend: Backend, n: int) -> Problem:
+def _forward(case: Case, network: Network, backend: Backend, n: int, parts: Parts) -> Problem:
     weights, (x, _) = network.weights(case.dtype), network.examples(n, case.dtype)
     if case.implementation == "hand_written":
         function: Callable[..., Tree] = partial(_course, network)
     else:
-        rung, layers = _rung(case), network.layers()
-        function = _compiled(lambda weights, x: rung.forward(layers, weights, x, xp=backend.xp), case, backend)
+        layers, xp = parts.layers, backend.xp
+        function = _compiled(lambda weights, x: parts.rung.forward(layers, weights, x, xp=xp), case, backend)
     return Problem(
         function=function,
         inputs=(weights, x),
@@ -82,9 +136,9 @@ def _forward(case: Case, network: Network, backend: Backend, n: int) -> Problem:
     )
 
 
-def _backward(case: Case, network: Network, backend: Backend, n: int) -> Problem:
+def _backward(case: Case, network: Network, backend: Backend, n: int, parts: Parts) -> Problem:
     weights, (x, y) = network.weights(case.dtype), network.examples(n, case.dtype)
-    rung, goal = _rung(case), objective(network.layers(), losses.get(network.loss))
+    rung, goal = parts.rung, parts.goal
 
     def oracle() -> list[Any]:
         gradients, each = hand_written.gradients(_wide(weights), _wide(x), _wide(y), network.hidden, network.output)
@@ -101,57 +155,70 @@ def _backward(case: Case, network: Network, backend: Backend, n: int) -> Problem
     )
 
 
-def _step(case: Case, network: Network, backend: Backend, n: int) -> Problem:
+def _step(case: Case, network: Network, backend: Backend, n: int, parts: Parts) -> Problem:
+    """Return a step in the middle of training: the first one, from zero averages, hardly feels its gradients' scale."""
     weights, (x, y) = network.weights(case.dtype), network.examples(n, case.dtype)
-    rung, goal, xp = _rung(case), objective(network.layers(), losses.get(network.loss)), backend.xp
+    averages = _averages(network, parts.optimizer.slot_count, case.dtype)
+    rung, goal, xp = parts.rung, parts.goal, backend.xp
     # The step is the product's own, with the rung's way to the gradients in the place of the objective's.
     looped: Any = SimpleNamespace(layers=goal.layers, gradients=partial(rung.gradients, goal))
     layout = Layout.of(weights, backend.flat_parameters)
-    training = Training(looped if rung.one_example_at_a_time else goal, Adam(LEARNING_RATE), layout)
+    training = parts.training(looped if rung.one_example_at_a_time else goal, parts.optimizer, layout)
+
+    def arrange(weights: Tree, x: Array, y: Array) -> tuple[Tree, ...]:
+        state = training.start(weights, backend.asarray(float(STEPS_TAKEN), case.dtype), xp=xp)
+        slots = [layout.pack(_tree_map(backend.asarray, slot), xp=xp) for slot in averages]
+        return state._replace(slots=tuple(zip(*slots, strict=True))), x, y
 
     def outputs(result: tuple[State, Tree], to_host: ToHost) -> list[Any]:
         state, values = result
-        return [to_host(array) for array in (*_flat(training.weights(state, xp=xp)), values[0])]
+        after = [to_host(array) for array in _flat(training.weights(state, xp=xp))]
+        slots = [layout.unpack(slot, xp=xp) for slot in zip(*state.slots, strict=True)]
+        kept = [to_host(array) for slot in slots for array in _flat(slot)]
+        return [*after, *_less(after, _flat(weights)), *kept, to_host(state.t), to_host(values[0])]
 
     def oracle() -> list[Any]:
-        gradients, each = hand_written.gradients(_wide(weights), _wide(x), _wide(y), network.hidden, network.output)
-        return [*_flat(hand_written.adam_first_step(_wide(weights), gradients, LEARNING_RATE)), each]
+        before = _wide(weights)
+        gradients, each = hand_written.gradients(before, _wide(x), _wide(y), network.hidden, network.output)
+        after, *slots = UPDATE_ORACLES[case.optimizer](before, gradients, *_wide(averages))
+        kept = [array for slot in slots for array in _flat(slot)]
+        return [*_flat(after), *_less(_flat(after), _flat(before)), *kept, np.asarray(STEPS_TAKEN + 1.0), each]
 
     return Problem(
         function=_compiled(lambda state, x, y: training.step(state, (x, y), xp=xp), case, backend),
         inputs=(weights, x, y),
-        arrange=lambda weights, x, y: (training.start(weights, backend.asarray(0.0, case.dtype), xp=xp), x, y),
+        arrange=arrange,
         outputs=outputs,
         oracle=oracle,
-        flops=2 * n * sum(network.multiplications) + ADAM_FLOPS * network.parameters,
-        bytes=_bytes(case, 6 * network.parameters + n * (network.sizes[0] + 1)),
+        flops=2 * n * sum(network.multiplications) + UPDATE_FLOPS[case.optimizer] * network.parameters,
+        bytes=_bytes(case, 2 * (1 + len(averages)) * network.parameters + n * (network.sizes[0] + 1)),
         parameters=network.parameters,
     )
 
 
-def _epoch(case: Case, network: Network, backend: Backend, n: int) -> Problem:
+def _epoch(case: Case, network: Network, backend: Backend, n: int, parts: Parts) -> Problem:
     """Return an epoch of the coffee script: 6,250 batches of 32 from 200,000 rows, in an order that stays."""
-    weights, (x, y) = network.weights(case.dtype), network.examples(EPOCH_ROWS, case.dtype)
-    order = host.generator(SEED + 2).permutation(EPOCH_ROWS).reshape(-1, case.batch_size)
+    weights, (x, y) = network.weights(case.dtype), network.examples(n, case.dtype)
+    order = host.generator(SEED + 2).permutation(n).reshape(-1, case.batch_size)
 
     def oracle() -> list[Any]:
-        trained, each = hand_written.coffee_epoch(_wide(weights), _wide(x), _wide(y), order, LEARNING_RATE)
+        trained, each = hand_written.coffee_epoch(_wide(weights), _wide(x), _wide(y), order, EPOCH_RATE, guard=0.0)
         return [*_flat(trained), each]
 
     problem = partial(
         Problem,
         inputs=(weights, x, y, order),
         oracle=oracle,
-        flops=2 * EPOCH_ROWS * sum(network.multiplications) + len(order) * ADAM_FLOPS * network.parameters,
-        bytes=_bytes(case, EPOCH_ROWS * (network.sizes[0] + 1)),
+        flops=2 * n * sum(network.multiplications) + len(order) * UPDATE_FLOPS[case.optimizer] * network.parameters,
+        bytes=_bytes(case, n * (network.sizes[0] + 1)),
         parameters=network.parameters,
     )
     if case.implementation == "hand_written":
         return problem(
-            function=partial(hand_written.coffee_epoch, learning_rate=LEARNING_RATE),
+            function=partial(hand_written.coffee_epoch, learning_rate=EPOCH_RATE),
             outputs=lambda result, to_host: [*_flat(result[0]), result[1]],
         )
-    trainer = Trainer(objective(network.layers(), losses.get(network.loss)), Adam(LEARNING_RATE), weights, backend)
+    trainer = parts.trainer(parts.goal, parts.optimizer, weights, backend)
 
     def outputs(result: tuple[State, Tree], to_host: ToHost) -> list[Any]:
         state, values = result
@@ -168,12 +235,11 @@ def _matmul(case: Case, backend: Backend) -> Problem:
     n = case.batch_size
     generator = host.generator(SEED)
     a, b = (generator.standard_normal((n, n)).astype(case.dtype) for _ in range(2))
-    rows = np.unique(np.linspace(0, n - 1, min(n, ORACLE_ROWS)).astype(int))
     return Problem(
         function=_compiled(lambda a, b: backend.xp.matmul(a, b), case, backend),
         inputs=(a, b),
-        outputs=lambda result, to_host: [to_host(result)[rows]],
-        oracle=lambda: [a[rows].astype("float64") @ b.astype("float64")],
+        outputs=lambda result, to_host: [to_host(result)],
+        oracle=lambda: [_wide(a) @ _wide(b)],
         flops=2 * n**3,
         bytes=_bytes(case, 3 * n * n),
         parameters=0,
@@ -184,9 +250,16 @@ def _course(network: Network, weights: Tree, x: Any) -> Any:
     return hand_written.course_predict(weights, x, network.hidden, network.output)
 
 
-def _rung(case: Case) -> Any:
-    """Return the case's rung of the ladder; what is compiled is the last one."""
-    return next((rung for rung in LADDER if rung.name == case.implementation), LADDER[-1])
+def _averages(network: Network, slots: int, dtype: str) -> tuple[Tree, ...]:
+    """Return what an optimizer keeps of earlier steps: means of gradients, and where there are two slots, of their squares."""
+    generator = host.generator(SEED + 3)
+
+    def draw(slot: int, shape: tuple[int, ...]) -> Any:
+        mean = AVERAGE * generator.standard_normal(shape)
+        square = AVERAGE**2 * generator.uniform(0.5, 1.5, shape) ** 2
+        return (mean, square)[slot].astype(dtype)
+
+    return tuple(tuple((draw(slot, (i, o)), draw(slot, (o,))) for i, o in network.kernels) for slot in range(slots))
 
 
 def _compiled(function: Callable[..., Tree], case: Case, backend: Backend) -> Callable[..., Tree]:
@@ -197,12 +270,21 @@ def _flat(weights: Tree) -> list[Array]:
     return [array for layer in weights for array in layer]
 
 
+def _less(after: list[Any], before: list[Any]) -> list[Any]:
+    """Return what an update changed: beside the weights it is small, and so a small fault in it is too."""
+    return [new - old for new, old in zip(after, before, strict=True)]
+
+
 def _bytes(case: Case, numbers: int) -> int:
     return numbers * np.dtype(case.dtype).itemsize
 
 
 def _wide(tree: Tree) -> Any:
     """Return host arrays in float64; class numbers stay whole."""
+    return _tree_map(lambda array: array if array.dtype.kind == "i" else array.astype("float64"), tree)
+
+
+def _tree_map(function: Callable[[Any], Any], tree: Tree) -> Tree:
     if isinstance(tree, tuple):
-        return tuple(_wide(branch) for branch in tree)
-    return tree if tree.dtype.kind == "i" else tree.astype("float64")
+        return tuple(_tree_map(function, branch) for branch in tree)
+    return function(tree)

@@ -88,7 +88,7 @@ class Layer:
             self.variables.create(self.initial_weights(features, host.generator()), features, dtype or config.floatx())
         elif self.variables.features != features:
             raise ValueError(f"{self.name} was built for {self.variables.features} features, got {features}")
-        elif dtype not in (None, self.variables.dtype):
+        elif dtype is not None and dtype != self.variables.dtype:
             self.variables.create(self.variables.numpy(), features, dtype)
 
     def __call__(self, x: Any) -> Any:

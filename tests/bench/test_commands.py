@@ -24,7 +24,8 @@ def command(*arguments, backend=None, cwd=None):
 
 
 def test_a_run_prints_a_table_and_the_path_of_a_csv(tmp_path, capsys):
-    assert main(["run", "--only", "forward/coffee*/[mu]*", "--results", str(tmp_path), "--name", "try"]) == 0
+    arguments = ["--only", "forward/coffee*/[mu]*", "--results", str(tmp_path), "--name", "try", "--time", "0"]
+    assert main(["run", *arguments]) == 0
     printed = capsys.readouterr().out
     assert "coffee-2-3-1: time for one example, in batches of 400" in printed
     assert str(tmp_path / "try" / "summary.csv") in printed.replace("\n", "")

@@ -12,13 +12,14 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from bench import aftermath, processes
-from bench.aftermath import Findings, check_end, check_files, finished_units, marked, marking, workers_left
+from bench import processes
 from bench.journal import FILE, Journal
-from bench.kills import Undisturbed, experiment, killed, sentence
 from bench.measure import Stopwatch
 from bench.processes import WorkerLostError, WorkerProcess
 from bench.results import Run, sample_rows, summarise
+from bench.selftest import aftermath
+from bench.selftest.aftermath import Findings, check_end, check_files, finished_units, marked, marking, workers_left
+from bench.selftest.kills import Undisturbed, experiment, killed, sentence
 from bench.table import write_results
 from tests.bench.test_journal import CASES, MACHINE, PLAN, planted
 

@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+import scipy.stats
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -42,6 +43,31 @@ def test_the_unpaired_interval_covers_it_too_when_the_spreads_differ():
         ratio = unpaired_ratio(drawn(generator, 5, 2e-3, 0.005), drawn(generator, 8, process_spread=0.04))
         inside += ratio.low <= 2.0 <= ratio.high
     assert inside / 2000 == pytest.approx(CONFIDENCE, abs=0.008)
+
+
+def test_the_p_value_is_that_of_welchs_test_and_ends_where_the_interval_does():
+    generator = np.random.default_rng(8)
+    for factor in (1.0, 1.02, 1.04, 1.08):
+        one, other = drawn(generator, 4, factor * 1e-3), drawn(generator, 7, process_spread=0.005)
+        p, ratio = statistics.unpaired_p(one, other), unpaired_ratio(one, other)
+        logs = statistics.process_logs(one), statistics.process_logs(other)
+        assert p == pytest.approx(scipy.stats.ttest_ind(*logs, equal_var=False).pvalue)
+        assert (p < 1 - CONFIDENCE) == (not ratio.low < 1 < ratio.high)
+
+
+def test_a_p_value_takes_two_processes_and_needs_no_spread():
+    same, twice = {0: {0: 1.0}, 1: {0: 1.0}}, {0: {0: 2.0}, 1: {0: 2.0}}
+    assert math.isnan(statistics.unpaired_p(same, {0: {0: 1.0}}))
+    assert statistics.unpaired_p(same, same) == 1.0
+    assert statistics.unpaired_p(same, twice) == 0.0
+
+
+def test_holms_correction_multiplies_the_smallest_by_their_number_the_next_by_one_less():
+    # 4 * 0.005; 3 * 0.01; 2 * 0.03; 1 * 0.04, which may not fall below the one before
+    corrected = statistics.holm([0.01, 0.04, 0.03, 0.005])
+    assert corrected == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert statistics.holm([0.9, 0.8]) == [1.0, 1.0]
+    assert statistics.holm([]) == []
 
 
 def test_a_drift_that_both_share_does_not_widen_the_interval():

@@ -23,7 +23,10 @@ import pandas as pd
 
 from backends import ArraybenchError
 from bench import driver, machine
-from bench.aftermath import (
+from bench.journal import FILE
+from bench.measure import Stopwatch
+from bench.results import run_id
+from bench.selftest.aftermath import (
     Findings,
     Outcome,
     check_end,
@@ -35,9 +38,6 @@ from bench.aftermath import (
     outcomes,
     workers_left,
 )
-from bench.journal import FILE
-from bench.measure import Stopwatch
-from bench.results import run_id
 from bench.table import ResultsError, make_folder, write_whole
 
 RUNS = 100

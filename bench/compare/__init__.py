@@ -1,0 +1,1 @@
+"""`arraybench compare`: what is faster or slower in one run than in another."""

@@ -1,0 +1,111 @@
+"""`arraybench doctor`: says what this machine can run and what holds it back, each with a measured gain and the line to type."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import math
+import textwrap
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+
+from bench.doctor.diagnosis import diagnose
+from bench.doctor.examination import Facts, Tell, examine
+from bench.doctor.finding import Finding
+from bench.statistics import Estimate
+
+PROCESSES, FEWEST_PROCESSES = 8, 2
+SCHEMA_VERSION = 1
+MARGIN = " " * 7
+COLOURS = {"ok": "green", "note": "yellow", "wrong": "red"}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of the command."""
+    parser.set_defaults(command=run)
+    parser.add_argument("--json", action="store_true", help="print facts and findings as JSON")
+    parser.add_argument(
+        "--processes",
+        type=_processes,
+        default=PROCESSES,
+        metavar="N",
+        help=f"fresh processes of each environment that is compared (default: {PROCESSES}; fewer see less)",
+    )
+
+
+def _processes(text: str) -> int:
+    if not text.isdigit() or int(text) < FEWEST_PROCESSES:
+        raise argparse.ArgumentTypeError(f"{text}: a spread needs {FEWEST_PROCESSES} processes or more")
+    return int(text)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Examine the machine and print what is found; return 1 when something is wrong, else 0."""
+    with Console(stderr=True).status("starting") as status:
+        tell: Tell = status.update
+        facts = examine(options.processes, tell)
+    findings = diagnose(facts)
+    if options.json:
+        print(json.dumps(as_json(facts, findings), indent=2))
+    else:
+        show(facts, findings, Console())
+    return exit_status(findings)
+
+
+def exit_status(findings: list[Finding]) -> int:
+    """Return 1 when any finding is wrong."""
+    return int(any(finding.severity == "wrong" for finding in findings))
+
+
+def show(facts: Facts, findings: list[Finding], console: Console) -> None:
+    """Print the machine, then each finding with its line to type, on a line of its own so that it can be copied."""
+    machine = facts.machine
+    console.print(
+        f"{machine['cpu']}, {machine['cores']} CPUs; {machine['system']}; {machine['python']}", highlight=False
+    )
+    for finding in findings:
+        label = f"[{COLOURS[finding.severity]}]{finding.severity:>5}[/]  "
+        console.print()
+        console.print(f"{label}[bold]{finding.name}[/]", highlight=False)
+        console.print(escape(_wrapped(finding.sentence, console.width)), highlight=False, soft_wrap=True)
+        if finding.line:
+            console.print(f"{MARGIN}[bold]$ {escape(finding.line)}[/]", highlight=False, soft_wrap=True)
+    wrong = [finding.name for finding in findings if finding.severity == "wrong"]
+    console.print(f"\nWrong here: {', '.join(wrong)}." if wrong else "\nNothing is wrong here.", highlight=False)
+
+
+def _wrapped(sentence: str, width: int) -> str:
+    return textwrap.fill(
+        sentence, width, initial_indent=MARGIN, subsequent_indent=MARGIN, break_long_words=False, break_on_hyphens=False
+    )
+
+
+def as_json(facts: Facts, findings: list[Finding]) -> dict[str, Any]:
+    """Return what `--json` prints: the findings, then the machine and everything that was measured."""
+    measured = dataclasses.asdict(facts)
+    del measured["variables"]  # the whole environment; those that matter are in machine
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "wrong": exit_status(findings) == 1,
+        "findings": [_plain(_fields(finding)) for finding in findings],
+        "machine": _plain(measured.pop("machine")),
+        "measured": _plain(measured),
+    }
+
+
+def _fields(finding: Finding) -> dict[str, Any]:
+    return {field.name: getattr(finding, field.name) for field in dataclasses.fields(finding)}
+
+
+def _plain(value: Any) -> Any:
+    """Return the value with estimates as objects, and null for what JSON has no number for."""
+    if isinstance(value, Estimate):
+        return {name: _plain(part) for name, part in value._asdict().items()}
+    if isinstance(value, dict):
+        return {str(key): _plain(part) for key, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(part) for part in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

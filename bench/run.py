@@ -1,0 +1,131 @@
+"""`arraybench run`: every case on every backend that works here, the tables, and what a person reads of them."""
+
+from __future__ import annotations
+
+import argparse
+import fnmatch
+import sys
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+import backends
+from backends import ArraybenchError
+from bench import driver, machine, report
+from bench.cases import Case, all_cases
+from bench.journal import Journal, Plan, sole_writer
+from bench.results import Run, run_id, sample_rows, summarise
+from bench.table import ResultsError, write_results
+
+BUDGET_S = 1.0
+TIME_S = 140.0
+SEED = 20240218
+RESULTS = Path("results")
+PLANNED = {"--only": "cases", "--backends": "specs", "--budget": "budget_s", "--time": "time_s"}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of the command."""
+    parser.set_defaults(command=run)
+    parser.add_argument(
+        "--backends", metavar="A,B", help="backends to compare, as ARRAY_BACKEND takes them (default: all)"
+    )
+    parser.add_argument("--only", metavar="PATTERN", help="cases to run, as in 'forward/*' or '*/digits*/matmul'")
+    parser.add_argument(
+        "--budget", type=float, metavar="S", help=f"the longest that one example may take (default: {BUDGET_S:g})"
+    )
+    parser.add_argument(
+        "--time", type=float, metavar="S", help=f"how long to go on for narrower intervals (default: {TIME_S:g})"
+    )
+    parser.add_argument("--results", type=Path, default=RESULTS, metavar="DIR", help="where the run's folder is made")
+    folder = parser.add_mutually_exclusive_group()
+    folder.add_argument("--name", help="the run's folder (default: time and machine)")
+    folder.add_argument("--resume", metavar="NAME", help="finish the run of that name, which was interrupted")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Measure, write and print; return 1 when a case failed or mismatched, else 0."""
+    facts = machine.describe()
+    plan = None if options.resume else _plan(options)
+    with sole_writer(options.results):
+        if plan:
+            journal = Journal.begin(options.results / run_id(options.name, facts["machine_id"]), plan, facts)
+        else:
+            journal = _resume(options, facts)
+        try:
+            summary = measure(journal)
+        except (KeyboardInterrupt, ResultsError) as error:
+            elsewhere = f" --results {options.results}" if options.results != RESULTS else ""
+            rest = f"to finish it: arraybench run --resume {journal.folder.name}{elsewhere}"
+            print(f"\narraybench: {str(error) or 'interrupted'}; {rest}", file=sys.stderr)
+            return 130 if isinstance(error, KeyboardInterrupt) else 2
+    console = Console()
+    report.show(summary, console)
+    console.print(f"\n{journal.folder / 'summary.csv'}", soft_wrap=True, highlight=False)
+    return int(summary["status"].isin(["mismatch", "failed"]).any())
+
+
+def _resume(options: argparse.Namespace, facts: dict[str, Any]) -> Journal:
+    """Return the journal of the run to finish; raise where it cannot be what the options say, or a backend is gone."""
+    journal = Journal.resume(options.results / options.resume, facts)
+    asked = _plan(options, journal.plan)
+    for option, field in PLANNED.items():
+        if getattr(asked, field) != getattr(journal.plan, field):
+            raise ArraybenchError(
+                f"{option} is not what {journal.folder} was begun with; leave it out to finish that run"
+            )
+    for spec in journal.plan.specs:
+        try:
+            backends.get(spec)
+        except backends.BackendError as error:
+            raise ArraybenchError(f"{journal.folder} measures on {spec}, and cannot be finished: {error}") from error
+    return journal
+
+
+def _plan(options: argparse.Namespace, begun: Plan | None = None) -> Plan:
+    """Return the plan that the options ask for; what they leave open is as in the plan that was begun, or the default."""
+    before = begun or Plan((), (), BUDGET_S, TIME_S, SEED)
+    return Plan(
+        before.cases if begun and options.only is None else _cases(options.only),
+        before.specs if begun and options.backends is None else _specs(options.backends),
+        before.budget_s if options.budget is None else options.budget,
+        before.time_s if options.time is None else options.time,
+        before.seed,
+    )
+
+
+def measure(journal: Journal) -> report.Summary:
+    """Measure what is missing, under a progress bar; write the tables and return the summary."""
+    columns = TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn()
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task("starting", total=journal.plan.time_s)
+
+        def show(process: int, group: str, seconds: float) -> None:
+            progress.update(task, completed=seconds, description=f"pass {process + 1}  {group}")
+
+        measurements = driver.measure(journal, show)
+    run = Run(journal.folder.name, journal.machine["machine_id"], journal.backends, journal.roofs)
+    summary = summarise(measurements, run)
+    machine_facts = journal.machine | {"backends": journal.backends, "roofs": journal.roofs}
+    write_results(journal.folder, summary, sample_rows(measurements, run), machine_facts)
+    journal.close()
+    return summary
+
+
+def _specs(names: str | None) -> tuple[str, ...]:
+    """Return the backends to compare, each on one device; NumPy, which the others are compared with, always first."""
+    if names is None:
+        return tuple(driver.usable_specs())
+    chosen = [backends.get(name) for name in names.split(",")]
+    if untimed := [backend.name for backend in chosen if not backend.timed]:
+        raise ArraybenchError(f"{', '.join(untimed)} is for tests only: its times mean nothing")
+    return tuple(dict.fromkeys(["numpy:cpu", *(backend.spec for backend in chosen)]))
+
+
+def _cases(pattern: str | None) -> tuple[Case, ...]:
+    cases = tuple(case for case in all_cases() if pattern is None or fnmatch.fnmatch(case.id, pattern))
+    if not cases:
+        raise ArraybenchError(f"--only {pattern}: no case has such a name; they are like {all_cases()[0].id}")
+    return cases

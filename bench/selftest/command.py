@@ -1,0 +1,119 @@
+"""The command `arraybench selftest`: experiments that anyone can repeat, each with a table of what it found."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+from rich.console import Console
+from rich.table import Table
+
+import backends
+from bench import machine
+from bench.results import run_id
+from bench.selftest import kills, sabotage, verdicts
+from bench.table import make_folder, write_whole
+
+SEED = 20240218
+TRIALS, PROCESSES, PYTEST_TRIALS = 15, 8, 5
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of the command."""
+    experiments = parser.add_subparsers(required=True, metavar="experiment")
+    tried = _experiment(
+        experiments, "verdicts", _verdicts, "how often verdicts are wrong on equals and planted slow-downs"
+    )
+    tried.add_argument("--trials", type=int, default=TRIALS, metavar="N", help="trials of every case (%(default)s)")
+    tried.add_argument("--processes", type=int, default=PROCESSES, metavar="N", help="processes a label (%(default)s)")
+    tried.add_argument(
+        "--pytest-trials",
+        type=int,
+        default=PYTEST_TRIALS,
+        metavar="N",
+        help="trials under pytest-benchmark (%(default)s)",
+    )
+    kills.add_arguments(experiments.add_parser("kills", help="kill real runs at random moments: nothing may be lost"))
+    _experiment(experiments, "gate", _gate, "whether the gate refuses every planted fault, on every backend")
+
+
+def _experiment(
+    experiments: argparse._SubParsersAction[argparse.ArgumentParser],
+    name: str,
+    command: Callable[[argparse.Namespace], int],
+    purpose: str,
+) -> argparse.ArgumentParser:
+    parser = experiments.add_parser(name, help=purpose)
+    parser.set_defaults(command=command)
+    parser.add_argument("--results", type=Path, default=Path("results"), metavar="DIR", help="where its folder is made")
+    parser.add_argument("--name", help="the folder's name (default: time, machine and experiment)")
+    return parser
+
+
+def _folder(options: argparse.Namespace, experiment: str) -> Path:
+    """Return a new folder for an experiment, with what a reader must know of the machine in it."""
+    facts = machine.describe()
+    folder = options.results / (options.name or f"{run_id(None, facts['machine_id'])}-{experiment}")
+    make_folder(folder)
+    write_whole(folder / "machine.json", json.dumps(facts, indent=2) + "\n")
+    return folder
+
+
+def _verdicts(options: argparse.Namespace) -> int:
+    """Try the verdicts; return 1 when a goal is missed."""
+    folder, tried = _folder(options, "verdicts"), verdicts.settings()
+    rows: list[verdicts.Row] = []
+    with Console(stderr=True).status("starting") as status:
+        for number in range(max(options.trials, options.pytest_trials)):
+            status.update(f"trial {number + 1} of {options.trials}")
+            if number < options.trials:
+                rows += verdicts.trial(tried, number, options.processes, SEED)
+            if number < options.pytest_trials:
+                rows += verdicts.pytest_trial(tried, number)
+            _save(folder / "verdicts.csv", pd.DataFrame(rows))
+    frame = pd.DataFrame(rows)
+    _show(verdicts.summary(frame), folder / "verdicts.csv")
+    return _told(verdicts.missed(frame))
+
+
+def _gate(options: argparse.Namespace) -> int:
+    """Plant every fault on every backend; return 1 when one passes the gate."""
+    folder = _folder(options, "gate")
+    usable = [found for found in backends.status() if found.usable]
+    rows: list[dict[str, object]] = []
+    with Console(stderr=True).status("starting") as status:
+        for found in usable:
+            spec = f"{found.name}:{found.devices[0] if found.timed else found.devices[-1]}"
+            for row in sabotage.rejections(backends.get(spec)):
+                rows.append(row)
+                status.update(f"{spec}: {len(rows)} planted")
+            _save(folder / "gate.csv", pd.DataFrame(rows))
+    frame = pd.DataFrame(rows)
+    counts = frame.groupby("backend", sort=False).agg(
+        faults=("fault", "nunique"), planted=("fault", "size"), rejected=("rejected", "sum")
+    )
+    _show(counts.reset_index(), folder / "gate.csv")
+    passed = frame[~frame["rejected"].astype(bool)]
+    return _told([f"{row.fault} in {row.case} on {row.backend} passed the gate" for row in passed.itertuples()])
+
+
+def _save(file: Path, frame: pd.DataFrame) -> None:
+    write_whole(file, frame.to_csv(index=False))
+
+
+def _show(frame: pd.DataFrame, file: Path) -> None:
+    console, table = Console(), Table(box=None, pad_edge=False)
+    for name in frame.columns:
+        table.add_column(str(name).replace("_", " "), justify="left" if frame[name].dtype == object else "right")
+    for row in frame.itertuples(index=False):
+        table.add_row(*(f"{value:.1%}" if isinstance(value, float) else str(value) for value in row))
+    console.print(table, f"\n{file}", soft_wrap=True)
+
+
+def _told(sentences: list[str]) -> int:
+    for sentence in sentences:
+        print(f"missed: {sentence}")
+    return int(bool(sentences))

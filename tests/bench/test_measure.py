@@ -1,0 +1,105 @@
+"""The clock waits, settles and adds up; none of these tests looks at how fast the machine is."""
+
+import threading
+import time
+
+import pytest
+
+import backends
+from bench import measure
+from bench.cases import CONTROL, Case
+from bench.measure import Stopwatch, UnmeasuredError, budget_agrees, prepare, seconds, settle
+
+SMALL = Case("forward", "coffee-2-3-1", "matmul", 400)
+
+
+@pytest.fixture
+def numpy():
+    return backends.get("numpy")
+
+
+class Late:
+    """A backend whose results are there some time after the call has returned."""
+
+    def __init__(self, delay_s):
+        self.delay_s = delay_s
+
+    def synchronize(self, tree):
+        time.sleep(self.delay_s)
+        return tree
+
+
+def test_a_sample_ends_when_the_results_are_there():
+    assert seconds(lambda: None, Late(0.02), calls=2) >= 0.02
+    assert seconds(lambda: None, Late(0.0)) < 0.02
+
+
+def test_a_planted_slow_down_is_inside_the_clock():
+    honest = seconds(lambda: time.sleep(0.02), Late(0.0))
+    slowed = seconds(lambda: time.sleep(0.02), Late(0.0), slow_down=2.0)
+    assert slowed >= 0.06 > honest or slowed >= 2.5 * honest
+
+
+def test_settling_outlasts_a_thread_that_spins():
+    stop = time.perf_counter() + 0.1
+
+    def spin():
+        while time.perf_counter() < stop:
+            pass
+
+    spinner = threading.Thread(target=spin)
+    spinner.start()
+    settle()
+    assert time.perf_counter() >= stop
+    spinner.join()
+
+
+def test_settling_gives_up_on_one_that_never_rests(monkeypatch):
+    monkeypatch.setattr(measure, "SETTLED_SHARE", -1.0)
+    monkeypatch.setattr(measure, "LONGEST_SETTLE_S", 0.02)
+    with Stopwatch() as watch:
+        settle()
+    assert watch.seconds >= 0.02
+
+
+def test_preparing_a_case_tells_every_part_of_its_time_budget(backend):
+    if not backend.timed:
+        pytest.skip("never timed")
+    facts = prepare(SMALL, backend, 1.0).facts
+    parts = ("host_to_device_s", "dispatch_s", "device_s", "device_to_host_s")
+    assert all(facts[part] > 0 for part in parts)
+    assert facts["end_to_end_s"] >= max(facts[part] for part in parts)
+    assert facts["result_dtype"] == "float32"
+    assert facts["subnormals"] == 0
+    assert facts["first_call_s"] >= facts["compile_s"] >= 0
+
+
+def test_a_compiler_tells_what_compiling_took(backend):
+    if not backend.compiles:
+        pytest.skip("no compiler")
+    facts = prepare(Case("backward", "digits-64-25-15-1", "compiled", 16), backend, 1.0).facts
+    assert 0 < facts["compile_s"] <= facts["first_call_s"]
+
+
+@pytest.mark.parametrize(
+    ("end_to_end_s", "agrees"), [(1.0, True), (1.3, True), (1.4, False), (0.78, False), (0.81, True)]
+)
+def test_the_parts_of_a_trip_agree_with_the_whole_or_are_flagged(end_to_end_s, agrees):
+    facts = {"host_to_device_s": 0.2, "device_to_host_s": 0.3, "end_to_end_s": end_to_end_s}
+    assert budget_agrees(facts, median_s=0.5) is agrees
+
+
+def test_a_block_holds_samples_and_the_threads_in_effect(numpy):
+    block = prepare(SMALL, numpy, 1.0).block(0.01)
+    assert 1 <= len(block["samples"]) <= measure.MOST_SAMPLES
+    assert block["threads_in_effect"] > 0
+
+
+@pytest.mark.parametrize(
+    ("implementation", "reason"), [("hand_written", "by hand for NumPy alone"), (CONTROL, "the control is NumPy's")]
+)
+def test_what_a_backend_cannot_have_is_unavailable(implementation, reason):
+    jax = pytest.importorskip("jax") and backends.get("jax")
+    with pytest.raises(UnmeasuredError, match=reason) as refused:
+        prepare(Case("forward", "digits-64-25-15-10", implementation, 8), jax, 1.0)
+    assert refused.value.status == "unavailable"

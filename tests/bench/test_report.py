@@ -1,0 +1,86 @@
+"""What is printed fits the terminal, and shows no speed-up without its interval."""
+
+import io
+
+import pytest
+from rich.console import Console
+
+from bench import report
+from bench.cases import CONTROL
+from bench.results import Run, summarise
+from bench.statistics import Estimate
+
+from .test_table import BACKENDS, measured
+
+
+@pytest.fixture
+def summary():
+    measurements = [
+        measured("hand_written", "numpy:cpu", 5e-3),
+        measured("unit", "numpy:cpu", 4e-3, batch_size=100),
+        measured("matmul", "numpy:cpu", 4e-5),
+        measured("matmul", "jax:cpu", 9e-5),
+        measured("compiled", "jax:cpu", 2e-5),
+        measured(CONTROL, "numpy:cpu", 4e-5),
+    ]
+    return summarise(measurements, Run("a-run", "m-12345678", BACKENDS))
+
+
+def printed(summary, width):
+    stream = io.StringIO()
+    report.show(summary, Console(file=stream, width=width, highlight=False))
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize("width", [80, 140])
+def test_every_line_fits_the_terminal(summary, width):
+    lines = printed(summary, width).splitlines()
+    assert max(map(len, lines)) <= width
+    assert not any("…" in line for line in lines if "[…]" not in line)
+
+
+def test_a_roomy_terminal_spells_the_intervals_out(summary):
+    assert "[" in next(line for line in printed(summary, 140).splitlines() if line.startswith("  matmul"))
+    assert "±" in next(line for line in printed(summary, 80).splitlines() if line.startswith("  matmul"))
+
+
+def test_the_control_is_told_in_a_sentence_and_not_in_the_table(summary):
+    text = printed(summary, 140)
+    assert "Two equal cases, forward coffee-2-3-1, differed by" in text
+    assert f"  {CONTROL}" not in text
+
+
+def test_a_narrow_terminal_gets_a_table_for_each_backend(summary):
+    assert printed(summary, 60).count("jax:cpu  ") >= 1
+    assert max(map(len, printed(summary, 60).splitlines())) <= 60
+
+
+@pytest.mark.parametrize(
+    ("estimate", "close", "roomy"),
+    [
+        (Estimate(12.34, 12.0, 12.7), "12.3x ±3%", r"12.3x \[12, 12.7]"),
+        (Estimate(1234.0, 400.0, 3600.0), "1,234x ×÷3", r"1,234x \[400, 3,600]"),
+        (Estimate(0.0123, 0.012, 0.0126), "0.012x ±2%", r"0.012x \[0.012, 0.013]"),
+    ],
+)
+def test_a_speed_up_is_written_with_its_interval(estimate, close, roomy):
+    assert report.with_interval(estimate, roomy=False) == close
+    assert report.with_interval(estimate, roomy=True) == roomy
+
+
+def test_a_case_that_mismatched_has_a_line_and_no_speed_up():
+    wrong = measured("matmul", "numpy:cpu", 4e-5)
+    wrong.status, wrong.reason = "mismatch", "array 0 differs"
+    frame = summarise([measured("unit", "numpy:cpu", 4e-3), wrong], Run("a-run", "m-1", BACKENDS))
+    assert "forward coffee-2-3-1 matmul on numpy:cpu: mismatch: array 0 differs" in printed(frame, 140)
+    assert frame.set_index("implementation").loc["matmul", "speedup"] != 1
+    assert frame["speedup"].isna().tolist() == [False, True]
+
+
+def test_rows_that_are_not_like_for_like_are_marked(summary):
+    summary.loc[summary["implementation"] == "compiled", "unlike"] = "threads 2 and 1"
+    assert "≠" in next(line for line in printed(summary, 140).splitlines() if line.startswith("  compiled"))
+
+
+def test_times_are_scaled_to_a_unit_that_fits():
+    assert [report.scaled(s) for s in (2.0, 0.0123, 4.56e-5, 7.8e-9)] == ["2 s", "12.3 ms", "45.6 µs", "7.8 ns"]
