@@ -22,7 +22,7 @@ from bench.measure import Stopwatch
 from bench.measurement import Measurement, Row
 from bench.processes import WorkerLostError, WorkerProcess
 
-ROUNDS = 4
+ROUNDS = 3
 BLOCK_S = 0.01
 SLOW_S, SLOW_ROUNDS = 0.04, 1  # a call this slow is sampled in fewer rounds
 

@@ -29,18 +29,27 @@ def tolerance(workload: str, dtype: str) -> float:
     return (EPOCH_TOLERANCE if workload == "epoch" else TOLERANCE)[dtype]
 
 
-def examine(case: Case, problem: Problem, call: Callable[[], Tree], backend: Backend, calls: int = CALLS) -> float:
+def examine(case: Case, problem: Problem, call: Callable[[], Tree], backend: Backend) -> float:
     """Return the largest relative error of what `call` gives, waited for as the clock waits; raise MismatchError if it fails.
 
     `call` is `problem.function` on its arguments. The oracle comes first: between the call and the comparison there is no
     time in which work that nobody waited for could get done.
     """
     expected = problem.oracle()
-    for _ in range(calls):
+    for _ in range(CALLS):
         result = backend.synchronize(call())
-        if not backend.ready(result):
-            raise MismatchError("synchronize came back before the work was done; a clock would have stopped too early")
-    outputs = problem.outputs(result, backend.to_numpy)
+        require_ready(result, backend)
+    return judge(case, problem.outputs(result, backend.to_numpy), expected)
+
+
+def require_ready(result: Tree, backend: Backend) -> None:
+    """Raise MismatchError unless a result that was waited for is really there."""
+    if not backend.ready(result):
+        raise MismatchError("synchronize came back before the work was done; a clock would have stopped too early")
+
+
+def judge(case: Case, outputs: list[Any], expected: list[Any]) -> float:
+    """Return the largest relative error of a case's outputs; raise MismatchError where they are not the oracle's."""
     return check(outputs, expected, tolerance(case.workload, case.dtype), case.dtype)
 
 

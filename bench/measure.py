@@ -18,10 +18,12 @@ from bench.networks import ZERO_OR_ONE as PROBE
 from bench.workloads import Problem
 
 SHORTEST_SAMPLE_S = 2e-4  # shorter calls are timed several at once, so that reading the clock does not show
-LONGEST_LOOP_CALL_S = 0.03  # a call whose Python loops would take longer gets fewer examples
+LONGEST_LOOP_CALL_S = 0.02  # a call whose Python loops would take longer gets fewer examples,
+MOST_LOOP_EXAMPLES = 64  # and none gets more: what it costs for one holds for any number, and compiling grows with it
 CHEAP_CALL_S = 0.01
 REPEATS, TRIPS_S = 5, 0.03  # a part of the time budget is the median of so many round trips, or of as many as fit
 MOST_SAMPLES = 50  # of a block
+WARM_WITHIN, LONGEST_WARM_UP_S = 1.25, 0.1
 BUDGET_TOLERANCE = 0.25  # the parts of a trip may differ from the whole by so much of it,
 BUDGET_SLACK_S = 1e-4  # or by the few calls of Python between them
 SETTLE_S, SETTLED_SHARE, LONGEST_SETTLE_S = 2e-3, 0.2, 0.2
@@ -109,17 +111,25 @@ class Subject:
         return seconds(self.call, self.backend, self.calls_per_sample, self.slow_down)
 
     def block(self, at_least_s: float) -> dict[str, Any]:
-        """Return the samples of a stretch of that length, one at least, and the threads that were in effect over it.
-
-        The first call is not counted: another subject has had the caches since.
-        """
-        if self.once_s < CHEAP_CALL_S:
-            self.backend.synchronize(self.call())
+        """Return the samples of a stretch of that length, one at least, and the threads that were in effect over it."""
+        self._warm()
         samples: list[float] = []
         with Stopwatch() as watch:
             while not samples or (watch.so_far() < at_least_s and len(samples) < MOST_SAMPLES):
                 samples.append(self.sample())
         return {"samples": samples, "threads_in_effect": watch.cpu_seconds / watch.seconds}
+
+    def _warm(self) -> None:
+        """Return when a call takes what it took when it was prepared: another subject has had the caches and the cores since.
+
+        The threads of a BLAS that slept may all wake on one core, where a product of 0.6 ms takes 24 until the system has
+        spread them out.
+        """
+        if self.once_s > CHEAP_CALL_S:
+            return
+        with Stopwatch() as watch:
+            while self.sample() > WARM_WITHIN * self.once_s and watch.so_far() < LONGEST_WARM_UP_S:
+                pass
 
 
 def prepare(
@@ -135,13 +145,19 @@ def prepare(
         _refuse_endless_loops(case, backend, budget_s)
     reducible = examples is None and _may_take_fewer_examples(case)
     started = _start(case, backend, 1 if reducible else examples or case.batch_size)
-    if reducible and (affordable := min(case.batch_size, int(LONGEST_LOOP_CALL_S / _once_s(started, backend)))) > 1:
-        started = _start(case, backend, affordable)
-    budget, outputs = _time_budget(started, backend)
+    if reducible:
+        affordable = min(case.batch_size, MOST_LOOP_EXAMPLES, int(LONGEST_LOOP_CALL_S / _once_s(started, backend)))
+        started = _start(case, backend, affordable) if affordable > 1 else started
+    expected = started.problem.oracle()
+    try:
+        budget, once_s, outputs = _round_trips(started, backend)
+        error = gate.judge(case, outputs, expected)
+    except gate.MismatchError as mismatch:
+        raise UnmeasuredError("mismatch", str(mismatch)) from mismatch
     facts = {
         "batch_size": started.examples,
         "parameters": started.problem.parameters,
-        "oracle_error": _examine(case, started, backend),
+        "oracle_error": error,
         "checked": True,
         "first_call_s": started.first_call_s,
         "compile_s": started.compile_s,
@@ -151,7 +167,7 @@ def prepare(
         "result_dtype": "+".join(sorted({str(array.dtype) for array in outputs})),
         "subnormals": sum(_subnormals(array) for array in outputs),
     }
-    return Subject(started.call, backend, budget["dispatch_s"] + budget["device_s"], facts, slow_down)
+    return Subject(started.call, backend, once_s, facts, slow_down)
 
 
 @dataclass(frozen=True)
@@ -183,35 +199,31 @@ def _once_s(started: _Started, backend: Backend) -> float:
     return min(seconds(started.call, backend) for _ in range(REPEATS if started.first_call_s < CHEAP_CALL_S else 1))
 
 
-def _examine(case: Case, started: _Started, backend: Backend) -> float:
-    """Return the error that the gate finds; raise UnmeasuredError where it refuses. The case has been called before."""
-    try:
-        return gate.examine(case, started.problem, started.call, backend, calls=1)
-    except gate.MismatchError as mismatch:
-        raise UnmeasuredError("mismatch", str(mismatch)) from mismatch
-
-
-def _time_budget(started: _Started, backend: Backend) -> tuple[dict[str, float], list[Any]]:
-    """Return where the time of a warm round trip goes, each part and the whole timed on its own, and what it brings home.
+def _round_trips(started: _Started, backend: Backend) -> tuple[dict[str, float], float, list[Any]]:
+    """Return where the time of a warm round trip goes, the shortest time of a call, and what the trips bring home.
 
     Host to device, the return of the call (`dispatch_s`), its results being there (`device_s`), device to host; `end_to_end_s`
-    is one clock over all four, and `budget_agrees` tells whether the parts add up to it. Medians of a few trips.
+    is one clock over all four, and `budget_agrees` tells whether the parts add up to it: each and the whole timed on its own,
+    medians of a few trips. The call is on the arguments of every call, so that the last trip brings home what earlier ones did
+    to them.
     """
     problem = started.problem
     trips: list[list[float]] = []
     while len(trips) < REPEATS and sum(trip[-1] for trip in trips) < TRIPS_S:
         with Stopwatch() as whole:
             with Stopwatch() as to_device:
-                arguments = _place(problem, backend)
+                _place(problem, backend)
             with Stopwatch() as dispatch:
-                result = problem.function(*arguments)
+                result = started.call()
             with Stopwatch() as device:
                 backend.synchronize(result)
+            gate.require_ready(result, backend)
             with Stopwatch() as to_host:
                 outputs = problem.outputs(result, backend.to_numpy)
         trips.append([watch.seconds for watch in (to_device, dispatch, device, to_host, whole)])
     names = ("host_to_device_s", "dispatch_s", "device_s", "device_to_host_s", "end_to_end_s")
-    return dict(zip(names, map(median, zip(*trips, strict=True)), strict=True)), outputs
+    once_s = min(dispatch_s + device_s for _, dispatch_s, device_s, _, _ in trips)
+    return dict(zip(names, map(median, zip(*trips, strict=True)), strict=True)), once_s, outputs
 
 
 def budget_agrees(facts: dict[str, Any], median_s: float) -> bool:
@@ -257,7 +269,7 @@ def _refuse_endless_loops(case: Case, backend: Backend, budget_s: float) -> None
         return
     guess_s = _once_s(_start(probe, backend, 1), backend) * products / workloads.loop_products(probe)
     if guess_s > budget_s:
-        reason = f"one example would take about {guess_s:.0f} s; the budget of a case is {budget_s:g} s"
+        reason = f"one example would take about {guess_s:.2g} s; the budget of a case is {budget_s:g} s"
         raise UnmeasuredError("timed_out", reason)
 
 

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -33,8 +34,9 @@ class WorkerProcess:
     It ends with the thread that asks it first, which is why that is the main one.
     """
 
-    def __init__(self, spec: str, variables: dict[str, str] | None = None) -> None:
+    def __init__(self, spec: str, variables: dict[str, str] | None = None, one_cpu: bool = False) -> None:
         self.spec = spec
+        self._one_cpu = one_cpu
         self.greeting: dict[str, Any] = {}
         self._variables = variables or {}
         self._process: subprocess.Popen[str] | None = None
@@ -116,18 +118,33 @@ class WorkerProcess:
 
     def _launch(self, environment: dict[str, str]) -> None:
         self._memory_kills = _memory_kills()
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "bench.worker", str(os.getpid())],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            encoding="utf-8",
-            errors="replace",
-            env=environment,
-            process_group=0,  # Ctrl-C is for the driver, which then ends its workers
-        )
+        with on_one_cpu() if self._one_cpu else contextlib.nullcontext():
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "bench.worker", str(os.getpid())],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                encoding="utf-8",
+                errors="replace",
+                env=environment,
+                process_group=0,  # Ctrl-C is for the driver, which then ends its workers
+            )
         self._answers = queue.Queue()
         self._reader = threading.Thread(target=_read, args=(self._process, self._answers), daemon=True)
         self._reader.start()
+
+
+@contextlib.contextmanager
+def on_one_cpu() -> Iterator[None]:
+    """Let processes that are started inside have one processor, on systems that can bind them."""
+    if not hasattr(os, "sched_setaffinity"):
+        yield
+        return
+    mine = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(mine)})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, mine)
 
 
 def _read(process: subprocess.Popen[str], answers: queue.Queue[str]) -> None:

@@ -19,7 +19,7 @@ from bench.journal import Journal, Plan, sole_writer
 from bench.results import Run, run_id, sample_rows, summarise
 from bench.table import ResultsError, write_results
 
-BUDGET_S = 1.0
+BUDGET_S = 0.5
 TIME_S = 140.0
 SEED = 20240218
 RESULTS = Path("results")

@@ -18,7 +18,7 @@ from bench.selftest import kills, sabotage, verdicts
 from bench.table import make_folder, write_whole
 
 SEED = 20240218
-TRIALS, PROCESSES, PYTEST_TRIALS = 15, 8, 5
+TRIALS, PROCESSES, PYTEST_TRIALS = 16, 16, 3
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -28,7 +28,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         experiments, "verdicts", _verdicts, "how often verdicts are wrong on equals and planted slow-downs"
     )
     tried.add_argument("--trials", type=int, default=TRIALS, metavar="N", help="trials of every case (%(default)s)")
-    tried.add_argument("--processes", type=int, default=PROCESSES, metavar="N", help="processes a label (%(default)s)")
+    tried.add_argument(
+        "--processes", type=int, default=PROCESSES, metavar="N", help="processes a label at most (%(default)s)"
+    )
     tried.add_argument(
         "--pytest-trials",
         type=int,

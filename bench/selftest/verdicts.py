@@ -2,19 +2,21 @@
 
 A trial measures every case under four labels, each in fresh processes of its own: twice as it is, once slowed by 3 %, once by
 5 % (`measure.seconds` spins that share of the time away inside the clock). The rounds, the blocks and the verdict are those of
-a run. Under pytest-benchmark the same four labels are four runs, as a person makes them, and the rule is its own
+a run; as in a run, processes follow each other until the intervals are narrow, here 2 %, or a limit is reached. Under
+pytest-benchmark the same four labels are four runs, as a person makes them, and the rule is its own
 `--benchmark-compare-fail=mean:5%`.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import random
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -26,13 +28,14 @@ import backends
 from bench import statistics
 from bench.cases import Case
 from bench.driver import BLOCK_S, ROUNDS
-from bench.networks import COFFEE, DIGITS, WIDE
-from bench.processes import WorkerProcess
+from bench.networks import COFFEE, DIGITS
+from bench.processes import WorkerProcess, on_one_cpu
 
 Row = dict[str, Any]
 
 LABELS = {"base": 0.0, "equal": 0.0, "slower by 3 %": 0.03, "slower by 5 %": 0.05}
 BUDGET_S = 1.0
+LEAST_PROCESSES, NARROW = 5, 0.02
 PYTEST_THRESHOLD_PERCENT = 5.0
 MOST_FALSE_ALARMS = 0.01
 LEAST_FOUND = {0.05: 0.95, 0.03: 0.8}
@@ -41,13 +44,17 @@ ONE_BLAS_THREAD = {f"{library}_NUM_THREADS": "1" for library in ("OPENBLAS", "MK
 
 @dataclass(frozen=True)
 class Setting:
-    """Cases of one kind that share a worker: a backend, under some environment variables."""
+    """Cases of one kind that share a worker: a backend, with all processors or with one."""
 
     kind: str
     spec: str
     one_thread: bool
     cases: tuple[Case, ...]
-    variables: dict[str, str] = field(default_factory=dict, hash=False)
+
+    @property
+    def variables(self) -> dict[str, str]:
+        """The environment variables that its processes get: a BLAS that counts processors is told of one."""
+        return ONE_BLAS_THREAD if self.one_thread else {}
 
 
 def settings() -> list[Setting]:
@@ -57,11 +64,11 @@ def settings() -> list[Setting]:
         for network in (COFFEE, DIGITS)
         for workload in ("forward", "backward", "step")
     ]
-    compiled = [Case(case.workload, case.network, "compiled", 400) for case in small]
+    compiled = [Case(workload, DIGITS.name, "compiled", 400) for workload in ("forward", "backward")]
     found = [
-        Setting("small", "numpy:cpu", True, tuple(small), ONE_BLAS_THREAD),
-        Setting("BLAS, one thread", "numpy:cpu", True, (_product(256), _product(512)), ONE_BLAS_THREAD),
-        Setting("BLAS, all threads", "numpy:cpu", False, (_product(512), Case("forward", WIDE.name, "matmul", 400))),
+        Setting("small", "numpy:cpu", True, tuple(small)),
+        Setting("BLAS, one thread", "numpy:cpu", True, tuple(map(_product, (128, 256, 512, 1024)))),
+        Setting("BLAS, all threads", "numpy:cpu", False, (_product(512),)),
     ]
     if any(status.name == "jax" and status.usable for status in backends.status()):
         found.append(Setting("compiled", "jax:cpu", True, tuple(compiled)))
@@ -73,13 +80,27 @@ def _product(n: int) -> Case:
 
 
 def trial(settings: list[Setting], number: int, processes: int, seed: int) -> Iterator[Row]:
-    """Yield a row for every case and label but the first: its ratio to the first, and what this package's rule calls it."""
+    """Yield a row for every case and label but the first: its ratio to the first, and what this package's rule calls it.
+
+    A case gets so many processes for each label at most.
+    """
     for setting in settings:
         samples: dict[tuple[str, str], list[tuple[int, int, float]]] = {}
         for process in range(processes):
-            _one_process(setting, process, random.Random(f"{seed} {number} {process}"), samples)
+            if wanting := [case for case in setting.cases if not _narrow(case, samples)]:
+                order = random.Random(f"{seed} {number} {setting.kind} {process}")
+                _one_process(replace(setting, cases=tuple(wanting)), process, order, samples)
         for row in _called(setting, samples):
-            yield {"trial": number, "processes": processes} | row
+            yield {"trial": number} | row
+
+
+def _narrow(case: Case, samples: dict[tuple[str, str], list[tuple[int, int, float]]]) -> bool:
+    """Tell whether every label's interval reaches `NARROW` at most."""
+    labels = [statistics.blocks(samples.get((case.id, label), [])) for label in LABELS]
+    if len(labels[0]) < LEAST_PROCESSES:
+        return False
+    ratios = [statistics.paired_ratio(labels[0], own) for own in labels[1:]]
+    return all(ratio is not None and ratio.half_width <= NARROW for ratio in ratios)
 
 
 def pytest_trial(settings: list[Setting], number: int) -> Iterator[Row]:
@@ -108,19 +129,20 @@ def _pytest_run(setting: Setting, slow_down: float) -> dict[str, Row]:
         saved = Path(folder) / "run.json"
         cases = str(Path(__file__).with_name("under_pytest_benchmark.py"))
         options = ["-c", os.devnull, "--rootdir", folder, "-p", "no:cacheprovider", f"--benchmark-json={saved}"]
-        subprocess.run(
-            [sys.executable, "-m", "pytest", cases, "-q", "--benchmark-only", *options],
-            env=os.environ | setting.variables | variables,
-            check=True,
-            capture_output=True,
-        )
+        with on_one_cpu() if setting.one_thread else contextlib.nullcontext():
+            subprocess.run(
+                [sys.executable, "-m", "pytest", cases, "-q", "--benchmark-only", *options],
+                env=os.environ | setting.variables | variables,
+                check=True,
+                capture_output=True,
+            )
         found = json.loads(saved.read_text(encoding="utf-8"))["benchmarks"]
     return {benchmark["param"]: benchmark["stats"] for benchmark in found}
 
 
 def _one_process(setting: Setting, process: int, order: random.Random, samples: dict[tuple[str, str], Any]) -> None:
     """Add the blocks of one fresh process for each label."""
-    workers = {label: WorkerProcess(setting.spec, setting.variables) for label in LABELS}
+    workers = {label: WorkerProcess(setting.spec, setting.variables, setting.one_thread) for label in LABELS}
     try:
         for case in setting.cases:
             for label in order.sample(list(LABELS), len(LABELS)):
@@ -149,7 +171,7 @@ def _called(setting: Setting, samples: dict[tuple[str, str], list[tuple[int, int
             logs = statistics.paired_logs(base, own)
             ratio = statistics.over_processes(logs)
             yield (
-                {"tool": "arraybench"}
+                {"tool": "arraybench", "processes": len(logs)}
                 | _named(setting, case, slow_down)
                 | {
                     "speedup": ratio.value,

@@ -7,9 +7,7 @@ from bench.cases import Case
 from bench.selftest import verdicts
 from bench.selftest.verdicts import Setting, missed, pytest_trial, summary, trial
 
-COFFEE = Setting(
-    "small", "numpy:cpu", True, (Case("forward", "coffee-2-3-1", "matmul", 400),), {"OMP_NUM_THREADS": "1"}
-)
+COFFEE = Setting("small", "numpy:cpu", True, (Case("forward", "coffee-2-3-1", "matmul", 400),))
 
 
 @pytest.fixture
@@ -23,6 +21,7 @@ def test_a_trial_compares_every_label_with_the_first(drastic):
     assert [row["planted"] for row in rows] == [0.0, 2.0]
     assert 0.2 < rows[1]["speedup"] < 0.6
     assert all(row["speedup_ci_low"] <= row["speedup"] <= row["speedup_ci_high"] for row in rows)
+    assert [row["processes"] for row in rows] == [2, 2]
 
 
 def test_pytest_benchmark_measures_the_same_cases_with_the_same_slow_down(drastic):
