@@ -40,8 +40,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="arraybench", description="Does vectorising, compiling or a GPU pay, here?")
-    parser.add_argument("--version", action="version", version=importlib.metadata.version("arraybench"))
+    parser.add_argument("--version", action="version", version=_version())
     commands = parser.add_subparsers(required=True, metavar="command")
     for name, (add_arguments, purpose) in COMMANDS.items():
         add_arguments(commands.add_parser(name, help=purpose, description=f"{purpose[0].upper()}{purpose[1:]}."))
     return parser
+
+
+def _version() -> str:
+    try:
+        return importlib.metadata.version("arraybench")
+    except importlib.metadata.PackageNotFoundError:  # `python -m bench` in a checkout that is not installed
+        return "unknown: this checkout is not installed"

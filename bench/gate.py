@@ -77,5 +77,5 @@ def _error(name: str, output: Any, right: Any, dtype: str | None) -> float:
         raise MismatchError(f"{name} is of {output.dtype}, the case of {dtype}")
     if lost := output.size - np.count_nonzero(np.isfinite(output)):
         raise MismatchError(f"{name} is not the oracle's: {lost} of its {output.size} numbers are not finite")
-    scale = max(float(np.sqrt(np.mean(right**2))), np.finfo(float).tiny)
+    scale = max(float(np.sqrt(np.mean(right**2))), float(np.finfo(float).tiny))
     return float(np.max(np.abs(output - right))) / scale
