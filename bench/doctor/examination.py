@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from bench import machine
@@ -52,7 +53,14 @@ class Facts:
     load: dict[str, Any]
     allowed_cpus: list[int]
     variables: dict[str, str]
-    python: str = sys.executable
+    python: str = field(default_factory=lambda: own_python())
+
+
+def own_python() -> str:
+    """Return this Python as a line to type names it here: from the current folder on, where it lies below."""
+    here = Path.cwd()
+    executable = Path(sys.executable)
+    return str(executable.relative_to(here) if executable.is_relative_to(here) else executable)
 
 
 def ask(question: list[str], environment: dict[str, str] | None = None) -> Answer:

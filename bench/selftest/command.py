@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 import backends
+from backends import ArraybenchError
 from bench import machine
 from bench.results import run_id
 from bench.selftest import kills, sabotage, verdicts
@@ -38,6 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="trials under pytest-benchmark (%(default)s)",
     )
+    tried.add_argument("--only", metavar="KIND", help="cases of one kind, as in 'BLAS, all threads'")
     kills.add_arguments(experiments.add_parser("kills", help="kill real runs at random moments: nothing may be lost"))
     _experiment(experiments, "gate", _gate, "whether the gate refuses every planted fault, on every backend")
 
@@ -66,7 +68,11 @@ def _folder(options: argparse.Namespace, experiment: str) -> Path:
 
 def _verdicts(options: argparse.Namespace) -> int:
     """Try the verdicts; return 1 when a goal is missed."""
-    folder, tried = _folder(options, "verdicts"), verdicts.settings()
+    every = verdicts.settings()
+    tried = [setting for setting in every if options.only in (None, setting.kind)]
+    if not tried:
+        raise ArraybenchError(f"--only {options.only}: no such kind; there are {', '.join(own.kind for own in every)}")
+    folder = _folder(options, "verdicts")
     rows: list[verdicts.Row] = []
     with Console(stderr=True).status("starting") as status:
         for number in range(max(options.trials, options.pytest_trials)):

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from rich.console import Console
@@ -557,3 +558,13 @@ def test_too_few_processes_are_a_wrong_call(processes, capsys):
         main(["doctor", "--processes", processes])
     assert end.value.code == 2
     assert "a spread needs 2 processes or more" in capsys.readouterr().err
+
+
+def test_the_line_to_type_names_this_python_from_the_current_folder_on(monkeypatch):
+    executable = Path(sys.executable)
+    monkeypatch.chdir(executable.parent)
+    assert examination.own_python() == executable.name
+    monkeypatch.chdir("/")
+    assert examination.own_python() == str(executable.relative_to("/"))
+    monkeypatch.setattr(sys, "executable", "elsewhere/python")
+    assert examination.own_python() == "elsewhere/python"

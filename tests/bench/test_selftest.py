@@ -58,3 +58,9 @@ def test_a_folder_of_that_name_is_not_overwritten(tmp_path, capsys):
     assert main(["selftest", "gate", "--results", str(tmp_path), "--name", "g"]) == 2
     assert "choose another --name" in capsys.readouterr().err
     assert (tmp_path / "g" / "gate.csv").read_text() == "kept"
+
+
+def test_a_kind_that_is_not_there_is_one_sentence(tmp_path, capsys):
+    assert main(["selftest", "verdicts", "--only", "no such", "--results", str(tmp_path)]) == 2
+    assert "--only no such: no such kind; there are small, BLAS, one thread" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
