@@ -203,17 +203,18 @@ def summary(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def missed(rows: pd.DataFrame) -> list[str]:
-    """Return, in a sentence each, what this package's verdicts were to reach and did not."""
+    """Return, in a sentence each, what this package's verdicts were to reach and did not; what was not tried is not missed."""
     own = rows[rows["tool"] == "arraybench"]
-    called = own[own["planted"] == 0]["verdict"].isin(["FASTER", "SLOWER"]).mean()
-    five = (own[own["planted"] == 0.05]["verdict"] == "SLOWER").mean()
-    three = (own[(own["planted"] == 0.03) & own["one_thread"]]["verdict"] == "SLOWER").mean()
+    found = own["verdict"] == "SLOWER"
+    called = own["verdict"].isin(["FASTER", "SLOWER"])[own["planted"] == 0].mean()
+    five = found[own["planted"] == 0.05].mean()
+    three = found[(own["planted"] == 0.03) & own["one_thread"]].mean()
     goals = [
-        (called <= MOST_FALSE_ALARMS, f"equals called: {called:.1%}, at most {MOST_FALSE_ALARMS:.0%} was the goal"),
-        (five >= LEAST_FOUND[0.05], f"5 % found: {five:.1%}, at least {LEAST_FOUND[0.05]:.0%} was the goal"),
+        (called > MOST_FALSE_ALARMS, f"equals called: {called:.1%}, at most {MOST_FALSE_ALARMS:.0%} was the goal"),
+        (five < LEAST_FOUND[0.05], f"5 % found: {five:.1%}, at least {LEAST_FOUND[0.05]:.0%} was the goal"),
         (
-            three >= LEAST_FOUND[0.03],
+            three < LEAST_FOUND[0.03],
             f"3 % found on one thread: {three:.1%}, at least {LEAST_FOUND[0.03]:.0%} was the goal",
         ),
     ]
-    return [sentence for reached, sentence in goals if not reached]
+    return [sentence for wanting, sentence in goals if wanting]

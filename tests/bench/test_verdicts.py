@@ -64,3 +64,7 @@ def test_the_summary_counts_false_alarms_and_what_was_found():
 def test_a_goal_that_is_missed_is_said(change, goal):
     sentences = missed(pd.DataFrame(planted("arraybench", GOOD | change)))
     assert [goal in sentence for sentence in sentences] == ([] if goal is None else [True])
+
+
+def test_what_was_not_tried_is_not_missed():
+    assert missed(pd.DataFrame(planted("arraybench", {(0.0, "SAME"): 3}))) == []
