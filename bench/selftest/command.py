@@ -14,6 +14,7 @@ from rich.table import Table
 import backends
 from backends import ArraybenchError
 from bench import machine
+from bench.driver import usable_specs
 from bench.results import run_id
 from bench.selftest import kills, sabotage, verdicts
 from bench.table import make_folder, write_whole
@@ -40,7 +41,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="trials under pytest-benchmark (%(default)s)",
     )
     tried.add_argument("--only", metavar="KIND", help="cases of one kind, as in 'BLAS, all threads'")
-    kills.add_arguments(experiments.add_parser("kills", help="kill real runs at random moments: nothing may be lost"))
+    killed = _experiment(experiments, "kills", _kills, "kill real runs at random moments: nothing may be lost")
+    killed.add_argument("--runs", type=int, default=kills.RUNS, metavar="N", help="how many runs to kill (%(default)s)")
+    killed.add_argument("--seed", type=int, default=0, metavar="N", help="of the moments (%(default)s)")
     _experiment(experiments, "gate", _gate, "whether the gate refuses every planted fault, on every backend")
 
 
@@ -106,6 +109,15 @@ def _gate(options: argparse.Namespace) -> int:
     _show(counts.reset_index(), folder / "gate.csv")
     passed = frame[~frame["rejected"].astype(bool)]
     return _told([f"{row.fault} in {row.case} on {row.backend} passed the gate" for row in passed.itertuples()])
+
+
+def _kills(options: argparse.Namespace) -> int:
+    """Kill runs and resume them; return 1 when one lost something."""
+    kills.require_proc()
+    folder = _folder(options, "kills")
+    table = kills.experiment(folder, options.runs, options.seed, kills.plans(usable_specs()))
+    print(kills.sentence(table), folder / "kills.csv", sep="\n")
+    return int((table["outcome"] != "ok").any())
 
 
 def _save(file: Path, frame: pd.DataFrame) -> None:

@@ -7,9 +7,7 @@ resumed to its end, and what the journal held whenever it was killed is compared
 
 from __future__ import annotations
 
-import argparse
 import contextlib
-import json
 import os
 import random
 import shutil
@@ -22,10 +20,8 @@ from pathlib import Path
 import pandas as pd
 
 from backends import ArraybenchError
-from bench import driver, machine
 from bench.journal import FILE
 from bench.measure import Stopwatch
-from bench.results import run_id
 from bench.selftest.aftermath import (
     Findings,
     Outcome,
@@ -38,7 +34,7 @@ from bench.selftest.aftermath import (
     outcomes,
     workers_left,
 )
-from bench.table import ResultsError, make_folder, write_whole
+from bench.table import ResultsError, write_whole
 
 RUNS = 100
 AGAIN = 0.3  # of the runs are killed a second time
@@ -53,26 +49,10 @@ class Undisturbed:
     rows: set[Outcome]
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the experiment's options to its command."""
-    parser.add_argument("--runs", type=int, default=RUNS, metavar="N", help="how many runs to kill (%(default)s)")
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the moments (%(default)s)")
-    parser.add_argument(
-        "--results", type=Path, default=Path("results"), metavar="DIR", help="where the experiment's folder is made"
-    )
-    parser.set_defaults(command=_command)
-
-
-def _command(options: argparse.Namespace) -> int:
+def require_proc() -> None:
+    """Raise ArraybenchError on a system that does not tell which processes there are."""
     if not Path("/proc/self/environ").exists():
         raise ArraybenchError("selftest kills looks for left workers in /proc, which this system does not have")
-    facts = machine.describe()
-    folder = options.results / f"{run_id(None, facts['machine_id'])}-kills"
-    make_folder(folder)
-    write_whole(folder / "machine.json", json.dumps(facts, indent=2) + "\n")
-    table = experiment(folder, options.runs, options.seed, plans(driver.usable_specs()))
-    print(sentence(table), folder / "kills.csv", sep="\n")
-    return int((table["outcome"] != "ok").any())
 
 
 def plans(specs: Iterable[str]) -> list[tuple[str, ...]]:
