@@ -12,7 +12,7 @@ import itertools
 import random
 from collections.abc import Callable
 from dataclasses import asdict
-from typing import Any
+from typing import Any, NamedTuple
 
 import backends
 from bench.cases import CONTROL
@@ -22,9 +22,16 @@ from bench.measure import Stopwatch
 from bench.measurement import Measurement, Row
 from bench.processes import WorkerLostError, WorkerProcess
 
-ROUNDS = 3
-BLOCK_S = 0.01
-SLOW_S, SLOW_ROUNDS = 0.04, 1  # a call this slow is sampled in fewer rounds
+
+class Sampling(NamedTuple):
+    """In how many rounds of a pass a case is sampled, and for how long in each."""
+
+    rounds: int
+    block_s: float
+
+
+CHEAP, DEAR = Sampling(rounds=3, block_s=0.01), Sampling(rounds=1, block_s=0.03)
+DEAR_S = 0.04  # what a block costs at least, from which on one longer block is better than three
 
 Report = Callable[[int, str, float], None]
 """Called before a unit with the number of its pass, its group and the seconds measured so far."""
@@ -120,14 +127,17 @@ def _attempt(process: int, chosen: list[Measurement], workers: Workers, journal:
         _ask(*worker, {"do": "forget"})
         _introduce(worker[0], journal)
     entries = {id(m): _prepare(m, workers.of(m), journal.plan) for m in chosen}
-    for number in range(ROUNDS):
-        ready = [m for m in chosen if entries[id(m)]["status"] == "ok"]
+    for number in range(CHEAP.rounds):
+        ready = [m for m in chosen if entries[id(m)]["status"] == "ok" and number < sampling(entries[id(m)]).rounds]
         order.shuffle(ready)
         for m in ready:
-            entry = entries[id(m)]
-            if number < SLOW_ROUNDS or entry["once_s"] <= SLOW_S:
-                _sample(m, workers.of(m), number, entry)
-    return [{name: value for name, value in entries[id(m)].items() if name != "once_s"} for m in chosen]
+            _sample(m, workers.of(m), number, entries[id(m)])
+    return [{name: value for name, value in entries[id(m)].items() if name != "costs_s"} for m in chosen]
+
+
+def sampling(answer: Row) -> Sampling:
+    """Return how a case is sampled whose blocks cost what `prepare` answered."""
+    return DEAR if answer["costs_s"] > DEAR_S else CHEAP
 
 
 def _introduce(worker: WorkerProcess, journal: Journal) -> None:
@@ -148,12 +158,12 @@ def _prepare(measurement: Measurement, worker: WorkerProcess, plan: Plan) -> Row
     facts = answer.get("facts", {})
     if facts:
         facts |= {name: worker.greeting[name] for name in ("process_start_s", "import_s")}
-    return {"reason": "", "samples": [], "once_s": 0.0} | answer | {"facts": facts}
+    return {"reason": "", "samples": [], "costs_s": 0.0} | answer | {"facts": facts}
 
 
 def _sample(measurement: Measurement, worker: WorkerProcess, number: int, entry: Row) -> None:
     """Add a block of samples to an entry, or the reason why there is none."""
-    answer = _ask(worker, measurement, {"do": "block", "key": measurement.case.id, "seconds": BLOCK_S})
+    answer = _ask(worker, measurement, {"do": "block", "key": measurement.case.id, "seconds": sampling(entry).block_s})
     if "samples" in answer:
         entry["samples"] += [[number, float(f"{seconds:.6g}")] for seconds in answer.pop("samples")]
         entry["facts"] |= answer

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import gc
 import time
 from collections.abc import Callable
@@ -15,15 +16,18 @@ from backends import Backend, Tree
 from bench import gate, workloads
 from bench.cases import CONTROL, Case
 from bench.networks import ZERO_OR_ONE as PROBE
+from bench.placement import Heap
 from bench.workloads import Problem
 
 SHORTEST_SAMPLE_S = 2e-4  # shorter calls are timed several at once, so that reading the clock does not show
 LONGEST_LOOP_CALL_S = 0.02  # a call whose Python loops would take longer gets fewer examples,
 MOST_LOOP_EXAMPLES = 64  # and none gets more: what it costs for one holds for any number, and compiling grows with it
 CHEAP_CALL_S = 0.01
-REPEATS, TRIPS_S = 5, 0.03  # a part of the time budget is the median of so many round trips, or of as many as fit
+REPEATS, TRIPS_S = 5, 0.02  # a part of the time budget is the median of so many round trips, or of as many as fit
 MOST_SAMPLES = 50  # of a block
 WARM_WITHIN, LONGEST_WARM_UP_S = 1.25, 0.1
+WATCHED_S, HELPED_SHARE = 0.02, 0.3  # other threads help where they work so much of the time
+SPREAD_S = 0.12  # Linux takes 0.1 s to give threads that woke on one core a core each
 BUDGET_TOLERANCE = 0.25  # the parts of a trip may differ from the whole by so much of it,
 BUDGET_SLACK_S = 1e-4  # or by the few calls of Python between them
 SETTLE_S, SETTLED_SHARE, LONGEST_SETTLE_S = 2e-3, 0.2, 0.2
@@ -38,15 +42,16 @@ class UnmeasuredError(Exception):
 
 
 class Stopwatch:
-    """Measures the wall and the processor seconds of a `with` block; those of all threads of the process count."""
+    """Measures the wall seconds of a `with` block, and its processor seconds: of all threads, and of all but the caller's."""
 
     def __enter__(self) -> Stopwatch:
-        self._cpu, self._start = time.process_time(), time.perf_counter()
+        self._cpu, self._own, self._start = time.process_time(), time.thread_time(), time.perf_counter()
         return self
 
     def __exit__(self, *error: object) -> None:
         self.seconds = self.so_far()
         self.cpu_seconds = time.process_time() - self._cpu
+        self.helpers_cpu_seconds = self.cpu_seconds - (time.thread_time() - self._own)
 
     def so_far(self) -> float:
         """Return the wall seconds since the block began."""
@@ -90,16 +95,43 @@ def settle() -> None:
                 return
 
 
+class Call:
+    """A problem's function on its arguments, which are on the device."""
+
+    def __init__(self, problem: Problem, backend: Backend) -> None:
+        self._problem, self._backend = problem, backend
+        self._arguments = _place(problem, backend)
+        self._heap = Heap(max(array.nbytes for array in _leaves(problem.inputs)))
+
+    def __call__(self) -> Tree:
+        return self._problem.function(*self._arguments)
+
+    def move(self) -> None:
+        """Move the arguments, and what the next call allocates, to other places, where a library leaves the places to malloc."""
+        if self._backend.name == "numpy":
+            self._heap.shuffle()
+            copies = _tree_map(np.copy, self._problem.inputs)
+            self._arguments = _place(replace(self._problem, inputs=copies), self._backend)
+            self()
+
+
 @dataclass(frozen=True)
 class Subject:
     """A case that has passed the gate and is warm."""
 
-    call: Callable[[], Tree]
+    call: Call
     backend: Backend
     once_s: float
     facts: dict[str, Any]
     """The row's columns that are known before any sample is taken."""
+    helped: bool = False
+    """Whether other threads than the caller's work on it."""
     slow_down: float = 0.0
+
+    @property
+    def costs_s(self) -> float:
+        """How long a block takes at least: for warming, and one call."""
+        return self.once_s + SPREAD_S * self.helped
 
     @property
     def calls_per_sample(self) -> int:
@@ -111,25 +143,24 @@ class Subject:
         return seconds(self.call, self.backend, self.calls_per_sample, self.slow_down)
 
     def block(self, at_least_s: float) -> dict[str, Any]:
-        """Return the samples of a stretch of that length, one at least, and the threads that were in effect over it."""
+        """Return samples of so many seconds in all, one at least, and the threads that were in effect over them."""
         self._warm()
         samples: list[float] = []
         with Stopwatch() as watch:
-            while not samples or (watch.so_far() < at_least_s and len(samples) < MOST_SAMPLES):
+            while not samples or (sum(samples) * self.calls_per_sample < at_least_s and len(samples) < MOST_SAMPLES):
+                if self.once_s <= CHEAP_CALL_S:
+                    self.call.move()
                 samples.append(self.sample())
         return {"samples": samples, "threads_in_effect": watch.cpu_seconds / watch.seconds}
 
     def _warm(self) -> None:
-        """Return when a call takes what it took when it was prepared: another subject has had the caches and the cores since.
-
-        The threads of a BLAS that slept may all wake on one core, where a product of 0.6 ms takes 24 until the system has
-        spread them out.
-        """
-        if self.once_s > CHEAP_CALL_S:
-            return
-        with Stopwatch() as watch:
-            while self.sample() > WARM_WITHIN * self.once_s and watch.so_far() < LONGEST_WARM_UP_S:
-                pass
+        """Return when a call takes what it takes in a long row of calls; others have had the caches and the cores since."""
+        if self.helped:
+            _spread(self.call, self.backend)
+        elif self.once_s <= CHEAP_CALL_S:
+            with Stopwatch() as watch:
+                while self.sample() > WARM_WITHIN * self.once_s and watch.so_far() < LONGEST_WARM_UP_S:
+                    pass
 
 
 def prepare(
@@ -144,11 +175,15 @@ def prepare(
     if examples is None:
         _refuse_endless_loops(case, backend, budget_s)
     reducible = examples is None and _may_take_fewer_examples(case)
-    started = _start(case, backend, 1 if reducible else examples or case.batch_size)
+    started = _start(case, backend, 1 if reducible else examples or _most_examples(case))
+    once_s = 0.0
     if reducible:
-        affordable = min(case.batch_size, MOST_LOOP_EXAMPLES, int(LONGEST_LOOP_CALL_S / _once_s(started, backend)))
+        once_s = _once_s(started, backend)
+        affordable = min(_most_examples(case), int(LONGEST_LOOP_CALL_S / once_s))
         started = _start(case, backend, affordable) if affordable > 1 else started
     expected = started.problem.oracle()
+    settle()
+    helped = once_s < SPREAD_S and _spread(started.call, backend)
     try:
         budget, once_s, outputs = _round_trips(started, backend)
         error = gate.judge(case, outputs, expected)
@@ -167,7 +202,7 @@ def prepare(
         "result_dtype": "+".join(sorted({str(array.dtype) for array in outputs})),
         "subnormals": sum(_subnormals(array) for array in outputs),
     }
-    return Subject(started.call, backend, once_s, facts, slow_down)
+    return Subject(started.call, backend, once_s, facts, helped, slow_down)
 
 
 @dataclass(frozen=True)
@@ -175,7 +210,7 @@ class _Started:
     """A problem that has been called once, and what that took."""
 
     problem: Problem
-    call: Callable[[], Tree]
+    call: Call
     examples: int
     first_call_s: float
     compile_s: float
@@ -183,15 +218,28 @@ class _Started:
 
 def _start(case: Case, backend: Backend, examples: int) -> _Started:
     problem = workloads.build(case, backend, examples)
-    arguments = _place(problem, backend)
-
-    def call() -> Tree:
-        return problem.function(*arguments)
-
+    call = Call(problem, backend)
     compiled_s = backend.compile_seconds()
     first_call_s = seconds(call, backend)
     compile_s = backend.compile_seconds() - compiled_s
     return _Started(problem, call, examples, first_call_s, compile_s)
+
+
+def _spread(call: Callable[[], Tree], backend: Backend) -> bool:
+    """Call until the threads at work have a core each; tell whether any but the caller's work: those of a BLAS, or of XLA.
+
+    Threads that slept may wake on one core. Spinning there for each other, as those of a BLAS do, they take 24 ms for a product
+    of 0.6; handing work to each other, as XLA's do, they may even be quicker. Neither lasts in a long row of calls: the system
+    spreads them out.
+    """
+    with Stopwatch() as whole:
+        with Stopwatch() as watch:
+            while watch.so_far() < WATCHED_S:
+                seconds(call, backend)
+        helped = watch.helpers_cpu_seconds > HELPED_SHARE * watch.seconds
+        while helped and whole.so_far() < SPREAD_S:
+            seconds(call, backend)
+    return helped
 
 
 def _once_s(started: _Started, backend: Backend) -> float:
@@ -252,14 +300,20 @@ def _require(case: Case, backend: Backend) -> None:
         raise UnmeasuredError("unavailable", f"{backend.name} has no compiler")
 
 
-def _may_take_fewer_examples(case: Case) -> bool:
-    """Tell whether a figure for each example holds for any number of them: where a Python loop goes over the examples.
+def _loops_over_examples(case: Case) -> bool:
+    """Tell whether a figure for each example holds for any number of them that is not small."""
+    return case.implementation in ("multiplication", "unit", "example") or (
+        case.implementation == "hand_written" and case.workload in ("forward", "backward")
+    )
 
-    Not so for a whole step with one product an example: its update is made once a batch, and weighs there.
-    """
-    if case.implementation in ("multiplication", "unit"):
-        return True
-    return case.implementation in ("hand_written", "example") and case.workload in ("forward", "backward")
+
+def _most_examples(case: Case) -> int:
+    return min(case.batch_size, MOST_LOOP_EXAMPLES) if _loops_over_examples(case) else case.batch_size
+
+
+def _may_take_fewer_examples(case: Case) -> bool:
+    """Tell whether one example is enough to go by: not in a step with one product an example, whose update would outweigh it."""
+    return _loops_over_examples(case) and (case.workload, case.implementation) != ("step", "example")
 
 
 def _refuse_endless_loops(case: Case, backend: Backend, budget_s: float) -> None:
@@ -267,10 +321,16 @@ def _refuse_endless_loops(case: Case, backend: Backend, budget_s: float) -> None
     products, probe = workloads.loop_products(case), replace(case, network=PROBE.name)
     if products <= workloads.loop_products(probe):
         return
-    guess_s = _once_s(_start(probe, backend, 1), backend) * products / workloads.loop_products(probe)
+    guess_s = _example_s(probe, backend) * products / workloads.loop_products(probe)
     if guess_s > budget_s:
         reason = f"one example would take about {guess_s:.2g} s; the budget of a case is {budget_s:g} s"
         raise UnmeasuredError("timed_out", reason)
+
+
+@functools.cache
+def _example_s(case: Case, backend: Backend) -> float:
+    """Return what a case takes for one example, asked for once in a process."""
+    return _once_s(_start(case, backend, 1), backend)
 
 
 def _place(problem: Problem, backend: Backend) -> tuple[Tree, ...]:
@@ -283,3 +343,7 @@ def _tree_map(function: Callable[[Any], Any], tree: Tree) -> Tree:
     if isinstance(tree, tuple):
         return tuple(_tree_map(function, branch) for branch in tree)
     return function(tree)
+
+
+def _leaves(tree: Tree) -> list[Any]:
+    return [leaf for branch in tree for leaf in _leaves(branch)] if isinstance(tree, tuple) else [tree]

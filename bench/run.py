@@ -19,7 +19,7 @@ from bench.journal import Journal, Plan, sole_writer
 from bench.results import Run, run_id, sample_rows, summarise
 from bench.table import ResultsError, write_results
 
-BUDGET_S = 0.5
+BUDGET_S = 0.25
 TIME_S = 140.0
 SEED = 20240218
 RESULTS = Path("results")

@@ -55,7 +55,7 @@ class Worker:
                     request.get("slow_down", 0.0),
                 )
                 self.subjects[request["key"]] = subject
-                return {"status": "ok", "once_s": subject.once_s, "facts": subject.facts}
+                return {"status": "ok", "costs_s": subject.costs_s, "facts": subject.facts}
             case "block":
                 block = self.subjects[request["key"]].block(request["seconds"])
                 return block | {"peak_memory_bytes": self.backend.peak_memory()}

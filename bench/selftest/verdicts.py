@@ -27,7 +27,7 @@ from pytest_benchmark.utils import PercentageRegressionCheck
 import backends
 from bench import statistics
 from bench.cases import Case
-from bench.driver import BLOCK_S, ROUNDS
+from bench.driver import sampling
 from bench.networks import COFFEE, DIGITS
 from bench.processes import WorkerProcess, on_one_cpu
 
@@ -145,22 +145,25 @@ def _one_process(setting: Setting, process: int, order: random.Random, samples: 
     workers = {label: WorkerProcess(setting.spec, setting.variables, setting.one_thread) for label in LABELS}
     try:
         for case in setting.cases:
-            for label in order.sample(list(LABELS), len(LABELS)):
-                _prepare(workers[label], case, LABELS[label])
-            for number in range(ROUNDS):
+            prepared = [
+                _prepare(workers[label], case, LABELS[label]) for label in order.sample(list(LABELS), len(LABELS))
+            ]
+            rounds, block_s = sampling(prepared[0])
+            for number in range(rounds):
                 for label in order.sample(list(LABELS), len(LABELS)):
-                    answer = workers[label].ask({"do": "block", "key": case.id, "seconds": BLOCK_S})
+                    answer = workers[label].ask({"do": "block", "key": case.id, "seconds": block_s})
                     samples.setdefault((case.id, label), []).extend((process, number, s) for s in answer["samples"])
     finally:
         for worker in workers.values():
             worker.stop()
 
 
-def _prepare(worker: WorkerProcess, case: Case, slow_down: float) -> None:
+def _prepare(worker: WorkerProcess, case: Case, slow_down: float) -> Row:
     request = {"do": "prepare", "key": case.id, "case": asdict(case), "budget_s": BUDGET_S, "slow_down": slow_down}
     answer = worker.ask(request)
     if answer["status"] != "ok":
         raise backends.ArraybenchError(f"{case.id} on {worker.spec}: {answer['status']}: {answer['reason']}")
+    return answer
 
 
 def _called(setting: Setting, samples: dict[tuple[str, str], list[tuple[int, int, float]]]) -> Iterator[Row]:

@@ -63,7 +63,7 @@ def test_a_case_is_measured_in_rounds_and_in_fresh_processes(begin):
     (measurement,) = measure(begin(SMALL))
     assert measurement.status == "ok"
     assert {process for process, _, _ in measurement.samples} == {0, 1, 2}
-    assert {number for _, number, _ in measurement.samples} == set(range(driver.ROUNDS))
+    assert {number for _, number, _ in measurement.samples} == set(range(driver.CHEAP.rounds))
     assert measurement.stopped in ("narrow", "budget")
 
 

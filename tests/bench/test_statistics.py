@@ -122,8 +122,11 @@ def test_rounds_and_processes_that_only_one_has_do_not_count():
     assert paired_ratio({0: {0: 1.0}}, {1: {0: 1.0}}) is None
 
 
-def test_a_block_is_the_median_of_its_samples():
+def test_a_block_is_the_mean_of_the_middle_half_of_its_samples():
     assert blocks([(0, 0, 1.0), (0, 0, 9.0), (0, 0, 2.0), (1, 3, 4.0)]) == {0: {0: 2.0}, 1: {3: 4.0}}
+    assert statistics.midmean([9.0, 1.0, 3.0, 2.0]) == 2.5
+    assert statistics.midmean([1.0, 2.0]) == 1.5
+    assert statistics.midmean([100.0, 1.0, 2.0, 3.0, 5.0, -40.0, 4.0]) == 3.0
 
 
 @given(some_blocks)
