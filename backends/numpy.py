@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import types
+import weakref
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,7 +12,10 @@ import array_api_compat.numpy as compat
 import numpy as np
 import threadpoolctl
 
-from backends.base import Array, Backend
+from backends import replay
+from backends.base import Array, Backend, Step, Tree
+
+MASKS = {np.dtype(np.float32): np.dtype(np.int32), np.dtype(np.float64): np.dtype(np.int64)}
 
 
 def _sum(x: Array, /, *, axis: Any = None, dtype: Any = None, keepdims: Any = False) -> Array:
@@ -29,10 +34,21 @@ def _stack(arrays: Sequence[Array], /, *, axis: int = 0) -> Array:
     return np.asarray(arrays) if axis == 0 and arrays else np.stack(arrays, axis=axis)
 
 
+def _where(condition: Array, x1: Array, x2: Any, /) -> Array:
+    """Select; where the alternative is 0.0, by the bits of x1 and a mask: np.where's branches took 16 times as long."""
+    if not (isinstance(x2, float) and x2 == 0.0 and math.copysign(1.0, x2) > 0 and getattr(x1, "dtype", None) in MASKS):
+        return compat.where(condition, x1, x2)  # type: ignore[attr-defined]
+    mask = MASKS[x1.dtype]
+    return (x1.view(mask) & -condition.astype(mask)).view(x1.dtype)
+
+
 # The standard's functions, less the Python wrappers around the few that a training step calls all the time: on 32 rows
 # np.sum takes 2.1 µs where its own reduction takes 0.9, np.reshape 0.7 and 0.1, compat's matmul 1.3 and 0.9.
 xp = types.ModuleType("numpy", "NumPy's array API namespace without wrappers around its small functions.")
-xp.__dict__.update(vars(compat) | {"matmul": np.matmul, "sum": _sum, "max": _max, "reshape": _reshape, "stack": _stack})
+xp.__dict__.update(
+    vars(compat)
+    | {"matmul": np.matmul, "sum": _sum, "max": _max, "reshape": _reshape, "stack": _stack, "where": _where}
+)
 
 
 class NumpyBackend(Backend):
@@ -51,6 +67,7 @@ class NumpyBackend(Backend):
 
     def __init__(self, device: str = "cpu") -> None:
         self.device = device
+        self._recordings: weakref.WeakKeyDictionary[Step, dict[Any, replay.Recording]] = weakref.WeakKeyDictionary()
 
     def asarray(self, host: Any, dtype: str | None = None) -> Array:
         return np.asarray(host, dtype=dtype)
@@ -60,6 +77,12 @@ class NumpyBackend(Backend):
 
     def owns(self, array: Any) -> bool:
         return isinstance(array, np.ndarray | np.generic)
+
+    def fold(self, step: Step, state: Tree, batches: tuple[Array, ...]) -> tuple[Tree, Tree]:
+        try:
+            return replay.fold(step, state, batches, self._recordings.setdefault(step, {}))
+        except replay.UnrecordableError:
+            return super().fold(step, state, batches)
 
     def describe(self) -> dict[str, Any]:
         return super().describe() | blas_in_use()

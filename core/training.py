@@ -35,6 +35,8 @@ class Trainer:
         self.backend = backend
         parameters = tuple(w if layer.trainable else () for layer, w in zip(objective.layers, weights, strict=True))
         self.training = Training(objective, optimizer, Layout.of(parameters, backend.flat_parameters))
+        # One object for the trainer's life, by which a fold may know the step again.
+        self._step = lambda state, batch: self.training.step(state, batch, xp=backend.xp)
         self.run = backend.compile(self._run)
         self.evaluate = backend.compile(partial(objective.evaluate, xp=backend.xp))
 
@@ -48,7 +50,7 @@ class Trainer:
 
     def _run(self, state: State, data: Batch, order: Array) -> tuple[State, Values]:
         batches = tuple(self._gather(array, order) for array in data)
-        return self.backend.fold(partial(self.training.step, xp=self.backend.xp), state, batches)
+        return self.backend.fold(self._step, state, batches)
 
     def _gather(self, array: Array, order: Array) -> Array:
         xp = self.backend.xp

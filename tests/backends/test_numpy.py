@@ -129,4 +129,17 @@ def test_stack_refuses_what_numpys_refuses(columns):
 
 def test_every_function_that_is_not_replaced_is_the_compatible_namespaces_own():
     replaced = {name for name, value in vars(compat).items() if getattr(xp, name) is not value}
-    assert replaced - {"__name__", "__doc__"} == {"matmul", "sum", "max", "reshape", "stack"}
+    assert replaced - {"__name__", "__doc__"} == {"matmul", "sum", "max", "reshape", "stack", "where"}
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("otherwise", [0.0, -0.0, 1.5, np.zeros(())])
+@given(data=st.data())
+@few
+def test_where_is_numpys_to_the_bit(dtype, otherwise, data):
+    x = data.draw(arrays(dtype, array_shapes(min_dims=0, max_dims=2, max_side=4), elements=st.floats(width=32)))
+    condition = data.draw(arrays(bool, x.shape))
+    found, expected = xp.where(condition, x, otherwise), compat.where(condition, x, otherwise)
+    assert (found.shape, found.dtype) == (expected.shape, expected.dtype)
+    bits = np.asarray(found).tobytes(), np.asarray(expected).tobytes()
+    assert bits[0] == bits[1]

@@ -1,0 +1,395 @@
+"""NumPy's compiler: a step is recorded once, and replayed into the arrays that it made.
+
+On small arrays a call of NumPy is mostly overhead: finding the dtypes, converting Python's numbers, allocating the result. A
+recording has done all that. It holds the calls of one step, each bound to its arguments and to the array that takes its
+result; views stay what they are, views of these arrays. A replay makes the same calls, so it gives the same numbers but for
+one thing: a 0-d result is an array here and a scalar in NumPy, whose power function rounds otherwise.
+
+Recording works by NumPy's own protocols, `__array_ufunc__` and `__array_function__`. What escapes them (a value that decides
+an `if`, a copy made by a method) makes a step unrecordable. And the first replays are checked against the step itself.
+"""
+
+from __future__ import annotations
+
+import collections
+import functools
+import operator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from backends.base import Array, Step, Tree, leaves
+
+BLOCK_BYTES = 1 << 17
+"""Of each array that a row of elementwise calls goes through at a time: what they hand on to each other stays in the cache."""
+
+
+class UnrecordableError(Exception):
+    """A step does something that cannot be replayed, as told by the message."""
+
+
+class Recorded(np.ndarray):
+    """An array, or a view of it, whose use is taken down."""
+
+    _tape: Tape
+
+    def __array_finalize__(self, source: Any) -> None:
+        if isinstance(source, Recorded):
+            self._tape = source._tape
+
+    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **options: Any) -> Any:
+        if method == "__call__" and not options:
+            return self._tape.call(ufunc, inputs)
+        if method == "reduce" and options.get("out") is None:
+            return self._tape.reduce(ufunc, inputs, options)
+        raise UnrecordableError(f"numpy.{ufunc.__name__} with {method} and {', '.join(options)}")
+
+    def __array_function__(self, function: Any, types: Any, arguments: Any, options: Any) -> Any:
+        return self._tape.function(function, arguments, options)
+
+    def astype(self, dtype: Any, *options: Any, copy: bool = True, **named: Any) -> Any:  # type: ignore[override]
+        return self if self.dtype == dtype and not copy else self._tape.function(_astype, (self, np.dtype(dtype)), {})
+
+    def _refuse(self, *_: Any) -> Any:
+        raise UnrecordableError("an array's value taken out, or changed in place")
+
+    __bool__ = __float__ = __int__ = __index__ = __complex__ = item = tolist = __setitem__ = _refuse
+
+
+def _astype(x: Array, dtype: Any) -> Array:
+    return x.astype(dtype)
+
+
+@dataclass(eq=False)
+class Call:
+    """A call whose result goes into `out`. `elementwise` ones may be made part by part, along the first axis."""
+
+    function: Callable[..., Any]
+    inputs: list[Any]
+    out: Array
+    elementwise: bool = False
+
+    def bound(self) -> Callable[[], Any]:
+        """Return the call with all its arguments."""
+        if self.function in (np.maximum, np.minimum):  # whose results may soon go nowhere but by name
+            return functools.partial(self.function, *self.inputs, out=self.out)
+        return functools.partial(self.function, *self.inputs, self.out)
+
+    def of(self, rows: slice, short: dict[int, Array]) -> Call:
+        """Return the call on some rows of its arrays; those that have a `short` one in their place are as long as the rows."""
+
+        def part(x: Array) -> Array:
+            if x.ctypes.data in short:
+                return short[x.ctypes.data][: rows.stop - rows.start]
+            return x[rows] if x.ndim == self.out.ndim and len(x) == len(self.out) else x
+
+        return Call(self.function, [part(x) for x in self.inputs], part(self.out))
+
+
+class Tape:
+    """The calls of a step, in their order."""
+
+    def __init__(self) -> None:
+        self.calls: list[Call] = []
+        self._owners: dict[int, Array] = {}
+
+    def array(self, x: Array) -> Recorded:
+        """Return an array that is recorded from now on."""
+        owner = _owner(x)
+        self._owners[id(owner)] = owner
+        recorded = x.view(Recorded)
+        recorded._tape = self
+        return recorded
+
+    def call(self, ufunc: np.ufunc, inputs: tuple[Any, ...]) -> Recorded:
+        """Call a function of arrays, and take the call down."""
+        if ufunc.nout != 1:
+            raise UnrecordableError(f"numpy.{ufunc.__name__}, which has several results")
+        plain = [self.plain(x) for x in inputs]
+        out = np.asarray(ufunc(*plain))
+        if ufunc is np.matmul and out.ndim == 2 and np.array_equal(np.dot(*plain), out):
+            return self._record(Call(np.dot, plain, out))  # half the overhead, the same BLAS
+        if ufunc.signature is None:
+            given = [type(x) if isinstance(x, bool | int | float) else x.dtype for x in plain]
+            dtypes = ufunc.resolve_dtypes((*given, None))
+            plain = [x if isinstance(x, np.ndarray) else np.asarray(x, d) for x, d in zip(plain, dtypes, strict=False)]
+        return self._record(Call(ufunc, plain, out, elementwise=ufunc.signature is None))
+
+    def reduce(self, ufunc: np.ufunc, inputs: tuple[Any, ...], options: dict[str, Any]) -> Recorded:
+        """Reduce an array, and take the call down."""
+        (x,) = map(self.plain, inputs)
+        out = np.asarray(ufunc.reduce(x, **options))
+        axis, dtype, keepdims = options.pop("axis", 0), options.pop("dtype", None), bool(options.pop("keepdims", False))
+        options.pop("out", None)
+        if options:
+            raise UnrecordableError(f"numpy.{ufunc.__name__}.reduce with {', '.join(options)}")
+        reduce: Callable[..., Any] = ufunc.reduce
+        return self._record(Call(lambda x, out: reduce(x, axis, dtype, out, keepdims), [x], out))
+
+    def function(self, function: Any, arguments: Any, options: Any) -> Any:
+        """Call another function of NumPy's; a view needs no replay, and what has its place for the result gets it."""
+        plain, named = self._plain_tree(arguments), self._plain_tree(options)
+        result = function(*plain, **named)
+        if not isinstance(result, np.ndarray | np.generic):
+            raise UnrecordableError(f"{getattr(function, '__name__', function)}, whose result is no array")
+        if isinstance(result, np.ndarray) and id(_owner(result)) in self._owners:
+            return self.array(result)
+        out = np.asarray(result)
+        if function is _astype:
+            return self._record(Call(_cast, [plain[0]], out, elementwise=True))
+        if function is np.concatenate and not named and len(plain) == 1:
+            return self._record(Call(_concatenate, list(plain[0]), out))
+        return self._record(Call(lambda out: np.copyto(out, function(*plain, **named)), [], out))
+
+    def plain(self, x: Any) -> Any:
+        """Return an input as NumPy has it. A recorded array that no call has made was copied behind the recorder's back."""
+        if isinstance(x, Recorded):
+            if id(_owner(x)) not in self._owners:
+                raise UnrecordableError("a copy that was not recorded")
+            return x.view(np.ndarray)
+        return x if isinstance(x, np.ndarray | bool | int | float) else np.asarray(x)
+
+    def _plain_tree(self, tree: Any) -> Any:
+        if isinstance(tree, dict):
+            return {name: self._plain_tree(branch) for name, branch in tree.items()}
+        if isinstance(tree, tuple | list):
+            return type(tree)(self._plain_tree(branch) for branch in tree)
+        return self.plain(tree) if isinstance(tree, np.ndarray) else tree
+
+    def _record(self, call: Call) -> Recorded:
+        self.calls.append(call)
+        return self.array(call.out)
+
+
+def _cast(x: Array, out: Array) -> None:
+    np.copyto(out, x, casting="unsafe")
+
+
+def _concatenate(*arrays: Array) -> None:
+    np.concatenate(arrays[:-1], out=arrays[-1])
+
+
+class Recording:
+    """A step on arrays of certain shapes, ready to be replayed.
+
+    `state` holds the arrays of the state; a replay changes them. `batch` holds those that the next batch is to be put into,
+    `output` those in which a replay leaves its output.
+    """
+
+    def __init__(self, step: Step, state: Tree, batch: tuple[Array, ...]) -> None:
+        tape = Tape()
+        self.state = [np.array(array) for array in leaves(state)]
+        self.batch = [np.array(array) for array in batch]
+        recorded = map(tape.array, self.state)
+        after, output = step(_rebuilt(state, recorded), tuple(map(tape.array, self.batch)))
+        final = [tape.plain(array) for array in leaves(after)]
+        if [(x.shape, x.dtype) for x in final] != [(x.shape, x.dtype) for x in self.state]:
+            raise UnrecordableError("a state that does not keep its shapes and dtypes")
+        self.output = [self._apart(tape.plain(array), tape) for array in output]
+        calls = _in_place(_joined(tape.calls, self.output), self.state, final, self.output)
+        self._program = _program(calls, [*self.state, *self.output])
+
+    def _apart(self, x: Array, tape: Tape) -> Array:
+        """Return an output, copied where the state has it, which changes before the output is read."""
+        if not any(np.may_share_memory(x, y) for y in self.state):
+            return x
+        tape.calls.append(Call(_cast, [x], np.array(x)))
+        return tape.calls[-1].out
+
+    def replay(self) -> None:
+        """Make the step's calls again."""
+        collections.deque(map(operator.call, self._program), maxlen=0)
+
+
+def fold(step: Step, state: Tree, batches: tuple[Array, ...], known: dict[Any, Recording]) -> tuple[Tree, Tree]:
+    """Fold as `Backend.fold` does, by a recording of the first step; `known` keeps the recordings of this step.
+
+    Raises UnrecordableError, with nothing changed, for a step that cannot be replayed.
+    """
+    steps = len(batches[0])
+    if not steps:
+        raise UnrecordableError("no step")
+    first = tuple(np.asarray(stacked[0]) for stacked in batches)
+    shapes = tuple((x.shape, x.dtype) for x in (*map(np.asarray, leaves(state)), *first))
+    if shapes not in known:
+        known[shapes] = _checked(step, state, first)
+    recording = known[shapes]
+    for buffer, array in zip(recording.state, leaves(state), strict=True):
+        buffer[...] = array
+    outputs = tuple(np.empty((steps, *array.shape), array.dtype) for array in recording.output)
+    into = list(zip(recording.batch, batches, strict=True))
+    out_of = list(zip(outputs, recording.output, strict=True))
+    for i in range(steps):
+        for buffer, stacked in into:
+            buffer[...] = stacked[i]
+        recording.replay()
+        for stacked, array in out_of:
+            stacked[i] = array
+    return _rebuilt(state, (array.copy() for array in recording.state)), outputs
+
+
+def _checked(step: Step, state: Tree, batch: tuple[Array, ...]) -> Recording:
+    """Return a recording that has shown, on other numbers than it was made with, that it does what the step does."""
+    recording = Recording(step, state, batch)
+    for buffer, array in zip(recording.state, leaves(state), strict=True):
+        buffer[...] = array
+    batch = tuple(array[::-1] if array.ndim else array for array in batch)
+    after, _ = step(state, batch)
+    after, output = step(after, batch)
+    for buffer, array in zip(recording.batch, batch, strict=True):
+        buffer[...] = array
+    recording.replay()
+    recording.replay()
+    if not all(map(_agree, (*recording.state, *recording.output), (*leaves(after), *output))):
+        raise UnrecordableError("a step whose replay gives other numbers")
+    return recording
+
+
+def _agree(found: Array, expected: Array) -> bool:
+    """Tell whether two arrays are equal to half of their digits: a constant that should have changed is further off."""
+    if found.dtype.kind != "f":
+        return bool(np.array_equal(found, expected))
+    tolerance = np.sqrt(np.finfo(found.dtype).eps)
+    return np.allclose(
+        found, expected, rtol=tolerance, atol=tolerance * np.abs(expected).max(initial=0.0), equal_nan=True
+    )
+
+
+def _joined(calls: list[Call], output: list[Array]) -> list[Call]:
+    """Return calls that make the parts of a concatenated vector in their places, where each is whole and read as such."""
+    for join in [call for call in calls if call.function is _concatenate and call.out.ndim == 1]:
+        ends = np.cumsum([len(part) for part in join.inputs])
+        makers = [_maker_to_move(part, join, calls, output) for part in join.inputs]
+        if None in makers or len(set(makers)) < len(makers):
+            continue
+        for maker, part, end in zip(makers, join.inputs, ends, strict=True):
+            assert maker is not None
+            place = join.out[end - len(part) : end].reshape(maker.out.shape)
+            _redirect(calls, maker.out, place)
+            maker.out = place
+        calls = [call for call in calls if call is not join]
+    return calls
+
+
+def _maker_to_move(part: Array, join: Call, calls: list[Call], output: list[Array]) -> Call | None:
+    """Return the call whose whole result a part is, if its result may lie elsewhere."""
+    for maker in calls:
+        if maker.out.size == part.size and maker.out.ctypes.data == part.ctypes.data and maker.out.flags.c_contiguous:
+            reads = [x for call in calls if call is not join for x in call.inputs if isinstance(x, np.ndarray)]
+            views = [x for x in (*reads, *output) if np.may_share_memory(x, part) and not _same(x, maker.out)]
+            return None if views or any(_same(x, maker.out) for x in output) else maker
+    return None
+
+
+def _redirect(calls: list[Call], old: Array, new: Array) -> None:
+    """Let every call that reads one array read another."""
+    for call in calls:
+        call.inputs = [new if isinstance(x, np.ndarray) and _same(x, old) else x for x in call.inputs]
+
+
+def _in_place(calls: list[Call], before: list[Array], after: list[Array], output: list[Array]) -> list[Call]:
+    """Return calls that leave the state after the step where it was before: written there at once, or copied in the end."""
+    copies = []
+    for old, new in zip(before, after, strict=True):
+        if any(np.may_share_memory(new, other) for other in before if other is not old):
+            raise UnrecordableError("a state whose parts change places")
+        if _same(old, new):
+            continue
+        maker = next((i for i, call in enumerate(calls) if call.out is new.base or call.out is new), None)
+        whole = maker is not None and _same(calls[maker].out, new)
+        if whole and maker is not None and calls[maker].elementwise and _may_overwrite(calls, maker, old, new, output):
+            _redirect(calls[maker:], calls[maker].out, old)
+            calls[maker].out = old
+        else:
+            copies.append(Call(_cast, [new], old, elementwise=True))
+    return [*calls, *copies]
+
+
+def _may_overwrite(calls: list[Call], maker: int, old: Array, new: Array, output: list[Array]) -> bool:
+    """Tell whether nobody reads the old array after the new one is made, or the new one but as a whole."""
+    for call in calls[maker + 1 :]:
+        for x in call.inputs:
+            if isinstance(x, np.ndarray) and (
+                np.may_share_memory(x, old) or (np.may_share_memory(x, new) and not _same(x, new))
+            ):
+                return False
+    others = [x for x in calls[maker].inputs if isinstance(x, np.ndarray) and np.may_share_memory(x, old)]
+    return all(_same(x, old) for x in others) and not any(np.may_share_memory(x, y) for x in output for y in (old, new))
+
+
+def _program(calls: list[Call], kept: list[Array]) -> list[Callable[[], Any]]:
+    """Return the calls, those on large arrays in blocks of rows: all calls of a run on one block, then all on the next."""
+    program: list[Callable[[], Any]] = []
+    for run in _runs(calls):
+        rows = len(run[0].out) if run[0].out.ndim else 1
+        size = max(1, int(rows * BLOCK_BYTES // max(run[0].out.nbytes, 1)))
+        if len(run) < 2 or size >= rows:
+            program += [call.bound() for call in run]
+            continue
+        short = _short(run, calls, kept, size)
+        for start in range(0, rows, size):
+            program += [call.of(slice(start, min(start + size, rows)), short).bound() for call in run]
+    return program
+
+
+def _runs(calls: list[Call]) -> Iterator[list[Call]]:
+    """Yield the calls in runs that may be made block by block: elementwise, of one shape, none reading another's other rows."""
+    run: list[Call] = []
+    for call in calls:
+        if run and not _joins(call, run):
+            yield run
+            run = []
+        run.append(call)
+    if run:
+        yield run
+
+
+def _joins(call: Call, run: list[Call]) -> bool:
+    if not (call.elementwise and run[0].elementwise and call.out.ndim and call.out.shape == run[0].out.shape):
+        return False
+    made = [earlier.out for earlier in run]
+    reads = [x for earlier in run for x in earlier.inputs]
+    fits = all(_same(x, y) for x in call.inputs for y in made if np.may_share_memory(x, y))
+    return fits and all(_same(call.out, y) for y in (*reads, *made) if np.may_share_memory(call.out, y))
+
+
+def _short(run: list[Call], calls: list[Call], kept: list[Array], size: int) -> dict[int, Array]:
+    """Return a short array, by address, for each that is made in a run and read there alone: as few as will do."""
+    elsewhere = [x for call in calls if call not in run for x in (*call.inputs, call.out)]
+    outside = [x for x in (*elsewhere, *kept) if isinstance(x, np.ndarray)]
+    own = {call.out.ctypes.data for call in run if not any(np.may_share_memory(call.out, x) for x in outside)}
+    last = {x.ctypes.data: i for i, call in enumerate(run) for x in call.inputs if isinstance(x, np.ndarray)}
+    short: dict[int, Array] = {}
+    free: list[Array] = []
+    for i, call in enumerate(run):
+        free += [short[place] for place in {x.ctypes.data for x in call.inputs} if place in short and last[place] == i]
+        place, form = call.out.ctypes.data, ((size, *call.out.shape[1:]), call.out.dtype)
+        if place in own:
+            fitting = next((x for x in free if (x.shape, x.dtype) == form), None)
+            free = [x for x in free if x is not fitting]
+            short[place] = np.empty(*form) if fitting is None else fitting
+    return short
+
+
+def _same(x: Array, y: Array) -> bool:
+    """Tell whether two arrays are one place in one form."""
+    return x.ctypes.data == y.ctypes.data and x.shape == y.shape and x.strides == y.strides and x.dtype == y.dtype
+
+
+def _owner(x: Array) -> Array:
+    """Return the array whose memory a view looks at."""
+    while isinstance(x.base, np.ndarray):
+        x = x.base
+    return x
+
+
+def _rebuilt(tree: Tree, arrays: Iterator[Array]) -> Tree:
+    """Return a tree of that form with other arrays."""
+    if isinstance(tree, dict):
+        return {name: _rebuilt(branch, arrays) for name, branch in tree.items()}
+    if isinstance(tree, tuple | list):
+        branches = [_rebuilt(branch, arrays) for branch in tree]
+        return type(tree)(*branches) if hasattr(tree, "_fields") else type(tree)(branches)
+    return next(arrays)

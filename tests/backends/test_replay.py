@@ -1,0 +1,231 @@
+"""NumPy's fold replays a recording of its step: with the step's own numbers, or not at all."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import backends
+from backends import replay
+from backends.base import Backend, leaves
+from backends.replay import Recording, UnrecordableError
+
+numpy = backends.get("numpy")
+xp = numpy.xp
+
+
+class State(NamedTuple):
+    weights: np.ndarray
+    slots: dict[str, np.ndarray]
+    t: np.ndarray
+
+
+def start(size=6, dtype="float32"):
+    generator = np.random.default_rng(1)
+    return State(generator.normal(size=size).astype(dtype), {"m": np.zeros(size, dtype)}, np.zeros((), dtype))
+
+
+def batches(steps=5, rows=4, features=6, dtype="float32", seed=0):
+    generator = np.random.default_rng(seed)
+    return generator.normal(size=(steps, rows, features)).astype(dtype), generator.integers(0, 3, (steps, rows))
+
+
+def train(state, batch):
+    """Take a step with most of what the networks use."""
+    x, target = batch
+    scores = xp.matmul(x, xp.reshape(state.weights, (-1, 3)))
+    one_hot = xp.astype(target[:, None] == xp.arange(3), x.dtype)
+    e = xp.exp(scores - xp.max(scores, axis=-1, keepdims=True))
+    p = e / xp.sum(e, axis=-1, keepdims=True)
+    dz = xp.where(p > 0.25, p - one_hot, 0.0)
+    dw = xp.matmul(x.T, dz)
+    gradient = xp.concat([xp.reshape(dw, (-1,))])
+    t = state.t + 1.0
+    m = state.slots["m"] + (gradient - state.slots["m"]) * 0.1
+    w = state.weights - 0.01 / (1.0 - 0.9**t) * m / (xp.sqrt(m * m) + 1e-7)
+    return State(w, {"m": m}, t), (xp.sum(dz * dz, axis=-1), t)
+
+
+def loop(step, state, stacked):
+    return Backend.fold(numpy, step, state, stacked)
+
+
+def assert_agree(found, expected, rtol=1e-5):
+    found, expected = list(leaves(found)), list(leaves(expected))
+    assert [(np.shape(x), np.asarray(x).dtype) for x in found] == [(np.shape(x), np.asarray(x).dtype) for x in expected]
+    for got, value in zip(found, expected, strict=True):
+        np.testing.assert_allclose(got, value, rtol=rtol, atol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_replay_does_what_the_step_does(dtype):
+    state, stacked = start(18, dtype), batches(9, dtype=dtype)
+    assert_agree(replay.fold(train, state, stacked, {}), loop(train, state, stacked))
+
+
+def test_a_step_is_called_only_to_record_and_to_check_it():
+    calls = []
+
+    def step(state, batch):
+        calls.append(type(batch[0]))
+        return train(state, batch)
+
+    known = {}
+    state, _ = replay.fold(step, start(18), batches(50), known)
+    replay.fold(step, state, batches(50), known)
+    assert calls == [replay.Recorded, np.ndarray, np.ndarray]
+
+
+def test_other_shapes_are_another_recording():
+    known = {}
+    for rows in (4, 3, 4):
+        replay.fold(train, start(18), batches(2, rows), known)
+    assert len(known) == 2
+
+
+def test_what_a_fold_returns_is_left_alone_by_the_next():
+    known, stacked = {}, batches()
+    first = replay.fold(train, start(18), stacked, known)
+    copies = [np.array(x) for x in leaves(first)]
+    replay.fold(train, start(18), batches(seed=3), known)
+    for got, before in zip(leaves(first), copies, strict=True):
+        np.testing.assert_array_equal(got, before)
+        assert got.flags.writeable
+        assert not isinstance(got, replay.Recorded)
+
+
+def test_what_a_fold_is_given_is_left_alone():
+    state, stacked = start(18), batches()
+    for array in (*leaves(state), *stacked):
+        array.flags.writeable = False
+    replay.fold(train, state, stacked, {})
+
+
+# What a recording puts in place
+
+
+@given(rows=st.integers(1, 3000), block=st.sampled_from([64, 1000, 4096]))
+@settings(max_examples=25, deadline=None)
+def test_blocks_change_nothing(rows, block):
+    def step(state, batch):
+        m, w = state
+        m = m + (batch[0] - m) * 0.5
+        d = xp.sqrt(m * m) + batch[0] * m
+        return (m, w - m / (d + 3.0)), (w,)
+
+    generator = np.random.default_rng(rows)
+    state = tuple(generator.normal(size=rows) for _ in range(2))
+    stacked = (generator.normal(size=(4, rows)),)
+    before, replay.BLOCK_BYTES = replay.BLOCK_BYTES, block
+    try:
+        found = replay.fold(step, state, stacked, {})
+    finally:
+        replay.BLOCK_BYTES = before
+    for got, value in zip(leaves(found), leaves(loop(step, state, stacked)), strict=True):
+        np.testing.assert_array_equal(got, value)
+
+
+def test_elementwise_calls_on_one_large_vector_share_short_arrays():
+    def step(state, batch):
+        return state - (batch[0] * 2.0 + 1.0) / (xp.sqrt(batch[0] * batch[0]) + 3.0), ()
+
+    n = 1 << 17
+    recording = Recording(step, np.zeros(n), (np.ones(n),))
+    written = {id(x.base if x.base is not None else x): x.nbytes for call in recording._program for x in call.args}
+    assert sum(size for size in written.values() if size < 8 * n) < 8 * n
+    recording.replay()
+    np.testing.assert_array_equal(recording.state[0], np.full(n, -0.75))
+
+
+def test_the_parts_of_a_vector_are_made_where_they_belong():
+    def step(state, batch):
+        parts = [xp.reshape(batch[0] * 2.0, (-1,)), xp.sum(batch[0], axis=0)]
+        return state - xp.concat(parts), (parts[1] + 1.0,)
+
+    recording = Recording(step, np.zeros(20), (np.ones((4, 4)),))
+    assert not any(call.func is replay._concatenate for call in recording._program)
+    recording.replay()
+    assert recording.state[0].tolist() == [-2.0] * 16 + [-4.0] * 4
+    assert recording.output[0].tolist() == [5.0] * 4
+
+
+@pytest.mark.parametrize("twice", [False, True])
+def test_a_part_that_is_read_otherwise_is_copied(twice):
+    def step(state, batch):
+        part = batch[0] * 2.0
+        rest = part if twice else part[1:] * 1.0
+        return state + xp.concat([part, rest]), (part[:1] + 0.0,)
+
+    state, stacked = np.zeros(8 if twice else 7), (np.arange(12.0).reshape(3, 4),)
+    assert_agree(replay.fold(step, state, stacked, {}), loop(step, state, stacked))
+
+
+def test_an_output_may_be_the_state_before_or_after():
+    def step(state, batch):
+        after = state + batch[0]
+        return after, (state, after, state[:2], after[1:])
+
+    state, stacked = np.zeros(3), (np.arange(9.0).reshape(3, 3),)
+    assert_agree(replay.fold(step, state, stacked, {}), loop(step, state, stacked))
+
+
+def test_a_state_that_is_read_after_its_successor_is_made_keeps_its_numbers():
+    def step(state, batch):
+        a, b = state
+        new = a + batch[0]
+        return (new, b + a[::-1] + new[::-1]), (new * a,)
+
+    state, stacked = (np.ones(3), np.zeros(3)), (np.arange(9.0).reshape(3, 3),)
+    assert_agree(replay.fold(step, state, stacked, {}), loop(step, state, stacked))
+
+
+# What is not replayed
+
+
+def decides(state, batch):
+    return (state + 1.0 if batch[0].sum() > 0 else state - 1.0), ()
+
+
+def takes_a_number_out(state, batch):
+    return state + float(batch[0][0]), ()
+
+
+def copies_by_a_method(state, batch):
+    return state + batch[0].copy(), ()
+
+
+def writes(state, batch):
+    new = state + 0.0
+    new[0] = 1.0
+    return new, ()
+
+
+def escapes(state, batch):
+    return state + np.asarray(batch[0]) * 2.0, ()
+
+
+def changes_places(state, batch):
+    return state[::-1] * 1.0 if batch is None else (state[1], state[0]), ()
+
+
+def grows(state, batch):
+    return xp.concat([state, batch[0]]), ()
+
+
+@pytest.mark.parametrize("step", [decides, takes_a_number_out, copies_by_a_method, writes, escapes, grows])
+def test_a_step_that_cannot_be_replayed_is_refused_and_folded_all_the_same(step):
+    state, stacked = np.ones(4), (np.random.default_rng(0).normal(size=(6, 4)),)
+    with pytest.raises(UnrecordableError):
+        replay.fold(step, state, stacked, {})
+    assert_agree(numpy.fold(step, state, stacked), loop(step, state, stacked))
+
+
+def test_a_state_whose_parts_change_places_is_refused_and_folded_all_the_same():
+    state, stacked = (np.zeros(2), np.zeros(2)), (np.zeros((3, 2)),)
+    with pytest.raises(UnrecordableError, match="change places"):
+        replay.fold(changes_places, state, stacked, {})
+    assert_agree(numpy.fold(changes_places, state, stacked), loop(changes_places, state, stacked))
