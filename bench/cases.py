@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from bench.networks import COFFEE, DIGITS, NETWORKS
+from bench.networks import COFFEE, DIGITS, LADDER_NETWORKS
 from core.loops import LADDER
 
 EXAMPLES = 400
@@ -52,14 +52,14 @@ def all_cases() -> list[Case]:
     """Return every case, in the order of the table; cases that are compared with each other are neighbours."""
     rungs = (*(rung.name for rung in LADDER), "compiled")
     forward = [
-        Case("forward", network, implementation, EXAMPLES)
-        for network in NETWORKS
+        Case("forward", network.name, implementation, EXAMPLES)
+        for network in LADDER_NETWORKS
         for implementation in ("hand_written", *rungs)
     ]
     training = [
-        Case(workload, network, implementation, EXAMPLES)
+        Case(workload, network.name, implementation, EXAMPLES)
         for workload in ("backward", "step")
-        for network in NETWORKS
+        for network in LADDER_NETWORKS
         for implementation in rungs
     ]
     epoch = [Case("epoch", COFFEE.name, implementation, 32) for implementation in ("hand_written", "fold")]

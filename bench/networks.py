@@ -81,5 +81,15 @@ BINARY, SPARSE = "binary_crossentropy", "sparse_categorical_crossentropy"
 COFFEE = Network("coffee-2-3-1", (2, 3, 1), "sigmoid", "sigmoid", BINARY, "coffee")
 ZERO_OR_ONE = Network("digits-64-25-15-1", (64, 25, 15, 1), "sigmoid", "sigmoid", BINARY, "zeros and ones")
 DIGITS = Network("digits-64-25-15-10", (64, 25, 15, 10), "relu", "softmax", SPARSE, "digits")
-WIDE = Network("wide-784-512-512-10", (784, 512, 512, 10), "relu", "softmax", SPARSE, "normal")
-NETWORKS = {network.name: network for network in (COFFEE, ZERO_OR_ONE, DIGITS, WIDE)}
+
+
+def wide(width: int) -> Network:
+    """Return the wide network with hidden layers of that width."""
+    sizes = (784, width, width, 10)
+    return Network(f"wide-{'-'.join(map(str, sizes))}", sizes, "relu", "softmax", SPARSE, "normal")
+
+
+WIDE = wide(512)
+WIDTHS = (64, 128, 256, 512, 1024, 2048, 4096, 8192)
+LADDER_NETWORKS = (COFFEE, ZERO_OR_ONE, DIGITS, WIDE)
+NETWORKS = {network.name: network for network in (*LADDER_NETWORKS, *map(wide, WIDTHS))}

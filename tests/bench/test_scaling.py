@@ -1,0 +1,81 @@
+"""The exponents of `arraybench scaling`, from planted times and from real ones."""
+
+from __future__ import annotations
+
+import math
+
+import pandas as pd
+import pytest
+
+from bench import cli, scaling
+from bench.networks import NETWORKS
+from bench.scaling import exponents, slope
+
+
+def planted(time, sizes=(10, 100, 1000, 10_000), power=1, processes=3):
+    return pd.DataFrame(
+        [
+            {"axis": "rows", "power": power, "backend": "numpy:cpu", "size": n, "process": p, "seconds": time(n, p)}
+            for p in range(processes)
+            for n in sizes
+        ]
+    )
+
+
+@pytest.mark.parametrize("power", [0.5, 1.0, 2.7])
+def test_the_slope_of_a_power_is_that_power(power):
+    assert slope([2, 8, 32], [n**power for n in (2, 8, 32)]) == pytest.approx(power)
+
+
+def test_what_a_call_costs_whatever_its_size_is_not_in_the_exponent():
+    (row,) = exponents(planted(lambda n, p: 1e-5 + (1 + 0.01 * p) * n * 1e-6)).to_dict("records")
+    assert (row["from_size"], row["to_size"]) == (100, 10_000)
+    assert 0.9 < row["exponent"] < 1.0
+    assert row["exponent_ci_low"] < row["exponent"] < row["exponent_ci_high"]
+    assert not row["too_steep"]
+
+
+def test_a_time_that_grows_faster_than_its_work_is_told():
+    assert exponents(planted(lambda n, p: (1 + 0.01 * p) * n**1.5))["too_steep"].all()
+    assert not exponents(planted(lambda n, p: (1 + 0.01 * p) * n**1.5, power=2))["too_steep"].any()
+
+
+def test_a_hundredfold_of_the_work_is_fewer_sizes_where_the_work_grows_by_a_power():
+    (row,) = exponents(planted(lambda n, p: float(n) ** 2, (10, 100, 1000), power=2)).to_dict("records")
+    assert row["from_size"] == 100
+
+
+def test_one_process_has_no_interval_and_is_not_called_too_steep():
+    (row,) = exponents(planted(lambda n, p: float(n) ** 3, processes=1)).to_dict("records")
+    assert math.isnan(row["exponent_ci_low"])
+    assert not row["too_steep"]
+
+
+def test_sizes_that_could_not_be_measured_are_left_out():
+    frame = planted(lambda n, p: math.nan if n == 10_000 else float(n))
+    assert exponents(frame)["to_size"].item() == 1000
+
+
+def test_the_sizes_of_every_axis_ascend_and_its_cases_exist():
+    for axis in scaling.axes():
+        assert list(axis.cases) == sorted(axis.cases)
+        assert all(case.workload == "matmul" or case.network in NETWORKS for case in axis.cases.values())
+
+
+def test_the_command_measures_writes_and_prints(tmp_path, monkeypatch, capsys):
+    axis = next(axis for axis in scaling.axes() if axis.name == "square")
+    small = scaling.Axis("square", 3, {n: case for n, case in axis.cases.items() if n <= 256})
+    monkeypatch.setattr(scaling, "axes", lambda: [small])
+    arguments = ["scaling", "--backends", "numpy", "--processes", "2", "--results", str(tmp_path), "--name", "run"]
+    assert cli.main(arguments) in (0, 1)
+    frame = pd.read_csv(tmp_path / "run" / "scaling.csv")
+    assert set(frame["process"]) == {0, 1}
+    assert (frame["status"] == "ok").all()
+    assert (frame["seconds"] > 0).all()
+    assert "square" in capsys.readouterr().out
+    assert pd.read_csv(tmp_path / "run" / "exponents.csv")["to_size"].item() == 256
+
+
+def test_an_axis_that_there_is_not_is_one_sentence(capsys):
+    assert cli.main(["scaling", "--axes", "depth"]) == 2
+    assert capsys.readouterr().err == "arraybench: --axes depth: no such axis; there are rows, batch, width, square\n"
