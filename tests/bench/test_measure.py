@@ -1,12 +1,13 @@
 """The clock waits, settles and adds up; none of these tests looks at how fast the machine is."""
 
+import hashlib
 import threading
 import time
 
 import pytest
 
 import backends
-from bench import measure
+from bench import driver, measure
 from bench.cases import CONTROL, Case
 from bench.measure import Stopwatch, UnmeasuredError, budget_agrees, prepare, seconds, settle
 
@@ -103,3 +104,42 @@ def test_what_a_backend_cannot_have_is_unavailable(implementation, reason):
     with pytest.raises(UnmeasuredError, match=reason) as refused:
         prepare(Case("forward", "digits-64-25-15-10", implementation, 8), jax, 1.0)
     assert refused.value.status == "unavailable"
+
+
+# Warming
+
+
+def hashed_in(threads):
+    """Return a call that hashes for some milliseconds, in the caller's thread or in others."""
+    data = bytes(1 << 21)
+
+    def call():
+        helpers = [threading.Thread(target=hashlib.sha256, args=(data,)) for _ in range(threads)]
+        for helper in helpers:
+            helper.start()
+        for helper in helpers:
+            helper.join()
+        return hashlib.sha256(data) if not threads else None
+
+    return call
+
+
+@pytest.mark.parametrize("threads", [0, 1, 2])
+def test_a_call_that_other_threads_work_on_is_known_and_called_until_they_are_spread_out(threads, numpy):
+    with measure.Stopwatch() as watch:
+        helped = measure._spread(hashed_in(threads), numpy)
+    assert helped == bool(threads)
+    assert (watch.seconds >= measure.SPREAD_S) or not helped
+
+
+def test_a_helped_case_costs_its_warming_and_gets_one_longer_block(numpy):
+    alone, helped = (measure.Subject(None, numpy, 1e-3, {}, helped) for helped in (False, True))
+    assert driver.sampling({"costs_s": alone.costs_s}) == driver.CHEAP
+    assert driver.sampling({"costs_s": helped.costs_s}) == driver.DEAR
+
+
+def test_a_loop_over_examples_takes_fewer_of_them_but_not_so_few_that_an_update_outweighs_them(numpy):
+    step = measure.prepare(Case("step", "coffee-2-3-1", "example", 400), numpy, 1.0)
+    assert step.facts["batch_size"] == measure.MOST_LOOP_EXAMPLES
+    whole = measure.prepare(Case("step", "coffee-2-3-1", "matmul", 400), numpy, 1.0)
+    assert whole.facts["batch_size"] == 400
