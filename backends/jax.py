@@ -71,7 +71,7 @@ class JaxBackend(Backend):
         return jax.block_until_ready(tree)
 
     def ready(self, tree: Tree) -> bool:
-        return all(array.is_ready() for array in leaves(tree))
+        return all(array.is_ready() for array in leaves(tree) if self.owns(array))  # the host's always are
 
     def compile(self, function: Callable[..., Any]) -> Callable[..., Any]:
         return jax.jit(function)

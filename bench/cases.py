@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from bench.networks import COFFEE, DIGITS, LADDER_NETWORKS
+from bench import peers
+from bench.networks import COFFEE, DIGITS, LADDER_NETWORKS, WIDE
 from core.loops import LADDER
 
 EXAMPLES = 400
 EPOCH_ROWS = 200_000
+EPOCHS = {COFFEE.name: EPOCH_ROWS, WIDE.name: 12_800}
+"""How many examples an epoch goes through."""
 MATMUL_SIZES = (32, 64, 128, 256, 512, 1024, 2048, 4096)
 
 CONTROL = "again"
@@ -21,8 +25,9 @@ class Case:
     """One row of the table, before a backend is chosen.
 
     `implementation` is a rung of `core.loops.LADDER`, `compiled` (the last rung under the backend's compiler), `fold` (the
-    epoch as `Sequential.fit` runs it), `hand_written` (plain NumPy that uses nothing of `core`) or `CONTROL`. `batch_size` is
-    how many examples one call takes; for a square product, its rows. `optimizer` is `adam`, or for a step `nesterov`.
+    epoch as `Sequential.fit` runs it), `predict` and `call` (a model's method and the model called), `hand_written` (plain NumPy
+    that uses nothing of `core`) or `CONTROL`; on a peer one of `peers.METHODS`. `batch_size` is how many examples one call takes;
+    for a square product, its rows. `optimizer` is `adam`, or for a step `nesterov`.
     """
 
     workload: str
@@ -45,11 +50,15 @@ class Case:
 
     def examples(self, batch_size: int) -> int:
         """Return how many examples a call with that batch size goes through: all of them, in an epoch."""
-        return EPOCH_ROWS if self.workload == "epoch" else batch_size
+        return EPOCHS[self.network] if self.workload == "epoch" else batch_size
+
+    def on(self, spec: str) -> bool:
+        """Tell whether the table has a row for it there: `fit` is a peer's, and what peers have no word for a backend's."""
+        return self.implementation in peers.METHODS if peers.is_peer(spec) else self.implementation != "fit"
 
 
 def all_cases() -> list[Case]:
-    """Return every case, in the order of the table; cases that are compared with each other are neighbours."""
+    """Return every case of the ladder, in the order of the table; cases that are compared are neighbours."""
     rungs = (*(rung.name for rung in LADDER), "compiled")
     forward = [
         Case("forward", network.name, implementation, EXAMPLES)
@@ -65,6 +74,24 @@ def all_cases() -> list[Case]:
     epoch = [Case("epoch", COFFEE.name, implementation, 32) for implementation in ("hand_written", "fold")]
     products = [Case("matmul", f"square-{n}", "matmul", n) for n in MATMUL_SIZES]
     return _with_controls(forward + training + epoch + products)
+
+
+def peer_cases() -> list[Case]:
+    """Return what peers are compared in: an epoch of a small and of a wide network, and predictions from host to host."""
+    epochs = [
+        Case("epoch", network, implementation, batch_size)
+        for network, batch_size in ((COFFEE.name, 32), (WIDE.name, 128))
+        for implementation in ("hand_written", "fold", "fit")
+    ]
+    predictions = [
+        Case(workload, COFFEE.name, implementation, rows)
+        for workload, rows in (("predict", EPOCH_ROWS), ("row", 1))
+        for implementation in ("hand_written", "predict", "call")
+    ]
+    return epochs + predictions
+
+
+SUITES: dict[str, Callable[[], list[Case]]] = {"ladder": all_cases, "peers": peer_cases}
 
 
 def _with_controls(cases: list[Case]) -> list[Case]:

@@ -6,7 +6,7 @@ import math
 from collections import defaultdict
 from collections.abc import Iterable
 
-from bench import statistics
+from bench import peers, statistics
 from bench.cases import CONTROL
 from bench.measurement import Measurement, Row
 from bench.statistics import Estimate
@@ -14,6 +14,10 @@ from bench.statistics import Estimate
 LOOPS = ("hand_written", "unit")
 """What a person would write without a library: the course's loop over units. The faster of the two is the baseline."""
 COMPILED = ("compiled", "fold")
+OURS = {"epoch": "fold", "predict": "predict", "row": "call"}
+"""What of this project its peers are compared with, by workload."""
+OURS_ON = ("numpy", "jax")
+"""The backends on which they are."""
 KEYS = ("dtype", "result_dtype", "matmul_precision", "threads", "subnormals")
 """What two rows must have in common to be compared like for like; threads only where both are on a CPU."""
 NARROW = 0.03
@@ -26,7 +30,10 @@ class Rivals:
     def __init__(self, measurements: Iterable[Measurement], backends: dict[str, Row]) -> None:
         self._backends = backends
         self._groups: dict[tuple[str, str], list[Measurement]] = defaultdict(list)
+        self._with_peers: set[str] = set()
         for measurement in measurements:
+            if peers.is_peer(measurement.spec):
+                self._with_peers.add(measurement.case.group)
             if measurement.measured:
                 self._groups[measurement.case.group, measurement.case.dtype].append(measurement)
 
@@ -53,6 +60,17 @@ class Rivals:
         same = [m for m in self._groups[own.case.group, own.case.dtype] if m.spec == own.spec]
         return next((m for m in same if m.case.implementation == "matmul"), None)
 
+    def ours(self, own: Measurement) -> dict[str, Measurement]:
+        """Return, by backend, what of this project a peer is compared with; and beside peers, any other row."""
+        if own.case.group not in self._with_peers:
+            return {}
+        specs = {f"{name}:{own.identity['device']}": name for name in OURS_ON}
+        return {
+            specs[m.spec]: m
+            for m in self._groups[own.case.group, own.case.dtype]
+            if m.spec in specs and m.case.implementation == OURS[own.case.workload]
+        }
+
     def narrow(self, own: Measurement) -> bool:
         """Tell whether more processes would tell little more: every comparison's interval reaches 3 % at most."""
         if own.processes < LEAST_PROCESSES:
@@ -62,7 +80,8 @@ class Rivals:
 
     def others(self, own: Measurement) -> list[Measurement]:
         """Return all that a measurement is compared with."""
-        return [m for m in (self.baseline(own), self.numpy(own), self.eager(own)) if m is not None and m is not own]
+        found = (self.baseline(own), self.numpy(own), self.eager(own), *self.ours(own).values())
+        return [m for m in found if m is not None and m is not own]
 
     def columns(self, own: Measurement) -> Row:
         """Return the columns that compare a measurement."""
@@ -73,6 +92,9 @@ class Rivals:
         for name, other in (("numpy", self.numpy(own)), ("eager", self.eager(own))):
             if other and other is not own and (ratio := _ratio(other, own)):
                 row |= _estimate(f"speedup_over_{name}", ratio) | {f"verdict_over_{name}": statistics.verdict(ratio)}
+        for name, other in self.ours(own).items():
+            if other is not own and (ratio := _ratio(own, other)):
+                row |= _estimate(f"speedup_of_{name}", ratio) | {f"verdict_of_{name}": statistics.verdict(ratio)}
         return row | {"break_even_calls": self._break_even_calls(own)}
 
     def _against(self, baseline: Measurement, own: Measurement) -> Row:
@@ -110,7 +132,7 @@ class Rivals:
         eager = [
             m
             for m in self._groups[own.case.group, own.case.dtype]
-            if m.identity["device"] == "cpu" and m.case.implementation not in COMPILED
+            if m.identity["device"] == "cpu" and m.case.implementation not in COMPILED and not peers.is_peer(m.spec)
         ]
         best = min(eager, key=lambda m: m.call.value / m.examples, default=None)
         if best is None or best is own:

@@ -15,6 +15,7 @@ from dataclasses import asdict
 from typing import Any, NamedTuple
 
 import backends
+from bench import peers
 from bench.cases import CONTROL
 from bench.comparison import LEAST_PROCESSES, Rivals
 from bench.journal import Journal, Plan, Unit
@@ -145,8 +146,8 @@ def _introduce(worker: WorkerProcess, journal: Journal) -> None:
     if worker.spec not in journal.backends:
         journal.backends[worker.spec] = worker.greeting["describe"]
         with contextlib.suppress(WorkerLostError):  # the rates are no case: without them a run lacks two columns
-            rates = worker.ask({"do": "roof"})
-            journal.roofs |= {} if "status" in rates else {worker.spec: rates}
+            rates = {} if peers.is_peer(worker.spec) else worker.ask({"do": "roof"})
+            journal.roofs |= {worker.spec: rates} if rates and "status" not in rates else {}
         journal.save()
 
 

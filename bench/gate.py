@@ -9,10 +9,15 @@ import numpy as np
 
 from backends import Backend, Tree
 from bench.cases import Case
+from bench.networks import NETWORKS
 from bench.workloads import Problem
 
 TOLERANCE = {"float32": 1e-4, "float64": 1e-10}
 EPOCH_TOLERANCE = {"float32": 2e-4, "float64": 1e-8}  # one step of 6,250 too few differs by 6e-4
+RELU_EPOCH_TOLERANCE = {"float32": 2e-3, "float64": 1e-8}
+"""Of a norm. A unit whose sum is within rounding of zero is on here and off there, and Adam makes a step of either: float32
+in 100 steps differs by 1e-4 to 7e-4, as the order of sums has it; a learning rate that is wrong by a tenth by 4e-3.
+"""
 CALLS = 2  # the later one shows what the earlier one did to its arguments
 
 
@@ -24,9 +29,16 @@ class MismatchError(Exception):
         self.error = error
 
 
-def tolerance(workload: str, dtype: str) -> float:
+def tolerance(case: Case) -> float:
     """Return the largest relative error that passes."""
-    return (EPOCH_TOLERANCE if workload == "epoch" else TOLERANCE)[dtype]
+    if case.workload != "epoch":
+        return TOLERANCE[case.dtype]
+    return (RELU_EPOCH_TOLERANCE if _drifts(case) else EPOCH_TOLERANCE)[case.dtype]
+
+
+def _drifts(case: Case) -> bool:
+    """Tell whether single numbers may go astray, and only all of an array together must not."""
+    return case.workload == "epoch" and NETWORKS[case.network].hidden == "relu"
 
 
 def examine(case: Case, problem: Problem, call: Callable[[], Tree], backend: Backend) -> float:
@@ -50,19 +62,21 @@ def require_ready(result: Tree, backend: Backend) -> None:
 
 def judge(case: Case, outputs: list[Any], expected: list[Any]) -> float:
     """Return the largest relative error of a case's outputs; raise MismatchError where they are not the oracle's."""
-    return check(outputs, expected, tolerance(case.workload, case.dtype), case.dtype)
+    return check(outputs, expected, tolerance(case), case.dtype, by_norm=_drifts(case))
 
 
-def check(outputs: list[Any], expected: list[Any], limit: float, dtype: str | None = None) -> float:
+def check(
+    outputs: list[Any], expected: list[Any], limit: float, dtype: str | None = None, by_norm: bool = False
+) -> float:
     """Return the largest relative error over the arrays; raise MismatchError above `limit`.
 
     An array's error is that of its worst number, in units of the oracle's root mean square: never less than
-    ‖output - oracle‖ / ‖oracle‖, and one wrong number is not lost among many right ones. Shapes must be the oracle's, dtypes
-    `dtype` where it is given, all numbers finite.
+    ‖output - oracle‖ / ‖oracle‖, and one wrong number is not lost among many right ones. `by_norm` takes that ratio itself.
+    Shapes must be the oracle's, dtypes `dtype` where it is given, all numbers finite.
     """
     if len(outputs) != len(expected):
         raise MismatchError(f"{len(outputs)} arrays where the oracle has {len(expected)}")
-    errors = [_error(f"array {i}", *pair, dtype) for i, pair in enumerate(zip(outputs, expected, strict=True))]
+    errors = [_error(f"array {i}", *pair, dtype, by_norm) for i, pair in enumerate(zip(outputs, expected, strict=True))]
     worst = int(np.argmax(errors))
     if not errors[worst] <= limit:
         found = f"array {worst} differs from the float64 oracle by {errors[worst]:.2g}; at most {limit:g} is allowed"
@@ -70,7 +84,7 @@ def check(outputs: list[Any], expected: list[Any], limit: float, dtype: str | No
     return errors[worst]
 
 
-def _error(name: str, output: Any, right: Any, dtype: str | None) -> float:
+def _error(name: str, output: Any, right: Any, dtype: str | None, by_norm: bool) -> float:
     if output.shape != right.shape:
         raise MismatchError(f"{name} has shape {output.shape}, the oracle's {right.shape}")
     if dtype is not None and output.dtype != dtype:
@@ -78,4 +92,5 @@ def _error(name: str, output: Any, right: Any, dtype: str | None) -> float:
     if lost := output.size - np.count_nonzero(np.isfinite(output)):
         raise MismatchError(f"{name} is not the oracle's: {lost} of its {output.size} numbers are not finite")
     scale = max(float(np.sqrt(np.mean(right**2))), float(np.finfo(float).tiny))
-    return float(np.max(np.abs(output - right))) / scale
+    difference = np.abs(output - right)
+    return float(np.sqrt(np.mean(difference**2)) if by_norm else np.max(difference)) / scale

@@ -116,10 +116,17 @@ def _each(formula: Any, *trees: Weights) -> Weights:
     ]
 
 
-def coffee_epoch(
-    weights: Weights, x: Array, y: Array, order: Array, learning_rate: float, guard: float = EPSILON
+def epoch(
+    weights: Weights,
+    x: Array,
+    y: Array,
+    order: Array,
+    hidden: str,
+    output: str,
+    learning_rate: float,
+    guard: float = EPSILON,
 ) -> tuple[Weights, Array]:
-    """Return the weights after an epoch of Adam on the coffee network, and each batch's mean loss.
+    """Return the weights after an epoch of Adam, and each batch's mean loss.
 
     `order` holds the examples of each batch, shape (steps, batch). `guard` keeps float32's logarithms from zero, as everyone
     does; it changes the loss by as much, so the oracle goes without.
@@ -127,19 +134,29 @@ def coffee_epoch(
     parameters = [p for layer in weights for p in layer]
     m = [np.zeros_like(p) for p in parameters]
     v = [np.zeros_like(p) for p in parameters]
+    g, g_out, last = ACTIVATIONS[hidden], ACTIVATIONS[output], len(parameters) - 2
+    targets = np.eye(weights[-1][0].shape[1], dtype=x.dtype)[y] if output == "softmax" else y
     losses = []
-    for t, (xb, yb) in enumerate(zip(x[order], y[order], strict=True), start=1):
-        w1, b1, w2, b2 = parameters
-        a = 1 / (1 + np.exp(-(xb @ w1 + b1)))
-        p = 1 / (1 + np.exp(-(a @ w2 + b2)))
-        losses.append(-np.mean(yb * np.log(p + guard) + (1 - yb) * np.log(1 - p + guard)))
-        dz2 = (p - yb) / len(xb)
-        dz1 = (dz2 @ w2.T) * a * (1 - a)
-        grads = [xb.T @ dz1, dz1.sum(axis=0), a.T @ dz2, dz2.sum(axis=0)]
+    for t, (xb, yb) in enumerate(zip(x[order], targets[order], strict=True), start=1):
+        activations = [xb]
+        for i in range(0, last, 2):
+            activations.append(g(activations[-1] @ parameters[i] + parameters[i + 1]))
+        p = g_out(activations[-1] @ parameters[last] + parameters[last + 1])
+        if output == "softmax":
+            losses.append(-np.mean(np.log((yb * p).sum(axis=1) + guard)))
+        else:
+            losses.append(-np.mean(yb * np.log(p + guard) + (1 - yb) * np.log(1 - p + guard)))
+        dz = (p - yb) / len(xb)
+        grads = []
+        for i in range(last, 0, -2):
+            a = activations.pop()
+            grads += [dz.sum(axis=0), a.T @ dz]
+            da = dz @ parameters[i].T
+            dz = da * a * (1 - a) if hidden == "sigmoid" else da * (a > 0)
+        grads += [dz.sum(axis=0), xb.T @ dz]
         alpha = learning_rate * math.sqrt(1 - BETA_2**t) / (1 - BETA_1**t)
-        for i, g in enumerate(grads):
-            m[i] = BETA_1 * m[i] + (1 - BETA_1) * g
-            v[i] = BETA_2 * v[i] + (1 - BETA_2) * g**2
+        for i, grad in enumerate(reversed(grads)):
+            m[i] = BETA_1 * m[i] + (1 - BETA_1) * grad
+            v[i] = BETA_2 * v[i] + (1 - BETA_2) * grad**2
             parameters[i] = parameters[i] - alpha * m[i] / (np.sqrt(v[i]) + EPSILON)
-    w1, b1, w2, b2 = parameters
-    return [(w1, b1), (w2, b2)], np.array(losses)
+    return list(zip(parameters[::2], parameters[1::2], strict=True)), np.array(losses)

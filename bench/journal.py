@@ -98,8 +98,11 @@ class Journal:
         return sum(unit.seconds for unit in self.units)
 
     def measurements(self) -> list[Measurement]:
-        """Return a measurement for every case on every backend, in the plan's order, with all that is known of it."""
-        found = {(case.id, spec): Measurement(case, spec) for case in self.plan.cases for spec in self.plan.specs}
+        """Return a measurement for every case on every backend that it is for, in the plan's order, with all that is known."""
+        plan = self.plan
+        found = {
+            (case.id, spec): Measurement(case, spec) for case in plan.cases for spec in plan.specs if case.on(spec)
+        }
         for unit in self.units:
             for entry in unit.entries:
                 found[entry["id"], entry["spec"]].add(unit.process, entry)

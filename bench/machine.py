@@ -19,11 +19,12 @@ PROC, SYS, ROOT = Path("/proc"), Path("/sys"), Path("/")
 LIBRARIES = (
     *("arraybench", "numpy", "scipy", "jax", "jaxlib", "jax-cuda12-plugin", "jax-cuda13-plugin", "cupy"),
     *("cupy-cuda12x", "cupy-cuda13x", "torch", "array-api-compat", "array-api-extra", "array-api-strict"),
+    *("keras", "tensorflow", "tensorflow-cpu", "optax"),
     *("threadpoolctl", "scikit-learn", "pandas", "pytest-benchmark", "mkl", "nvidia-cublas", "nvidia-cublas-cu12"),
 )
 VARIABLES = (
     *("OPENBLAS_", "GOTO_", "OMP_", "KMP_", "MKL_", "BLIS_", "VECLIB_", "NPY_", "XLA_", "JAX_", "CUPY_", "CUDA_"),
-    *("NVIDIA_", "CUBLAS_", "LD_PRELOAD", "MALLOC_", "ARRAY_BACKEND", "PYTHONOPTIMIZE"),
+    *("NVIDIA_", "CUBLAS_", "LD_PRELOAD", "MALLOC_", "ARRAY_BACKEND", "KERAS_", "TF_", "PYTHONOPTIMIZE"),
 )
 INSTRUCTION_SETS = (
     *("sse4_2", "avx", "fma", "avx2", "avx512f", "avx512bw", "avx512vl", "avx512_vnni", "avx512_bf16", "avx512_fp16"),

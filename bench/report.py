@@ -10,7 +10,9 @@ import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
+from bench import peers
 from bench.cases import CONTROL
+from bench.comparison import OURS
 from bench.statistics import CONFIDENCE, Estimate
 
 Summary = pd.DataFrame
@@ -18,6 +20,11 @@ Row = dict[Any, Any]
 
 ONE_EXAMPLE = ("forward", "backward", "step")
 TITLES = {"forward": "forward", "backward": "backward", "step": "training step"}
+PEER_TITLES = {
+    "epoch": "time for one epoch",
+    "predict": "time to predict all rows, from host to host",
+    "row": "time to predict one row, from host to host",
+}
 MARKS = {"FASTER": "[green]▲[/]", "SLOWER": "[red]▼[/]", "SAME": "[blue]=[/]", "UNRESOLVED": "[yellow]?[/]"}
 LEGEND = (
     f"±, ×÷ and […] are {CONFIDENCE:.0%} intervals over processes. ▲ faster, ▼ slower, = the same within 5 %, "
@@ -37,20 +44,28 @@ class Comparison(NamedTuple):
 OVER_LOOP = Comparison("over loop", "speedup", "verdict")
 OVER_NUMPY = Comparison("over NumPy", "speedup_over_numpy", "verdict_over_numpy")
 OVER_EAGER = Comparison("over eager", "speedup_over_eager", "verdict_over_eager")
+OF_OURS = {
+    "numpy": Comparison("ours on NumPy", "speedup_of_numpy", "verdict_of_numpy"),
+    "jax": Comparison("ours on JAX", "speedup_of_jax", "verdict_of_jax"),
+}
 
 
 def show(summary: Summary, console: Console) -> None:
-    """Print the networks' tables, the epoch, the products, the three answers and how far they can be believed."""
+    """Print the networks' tables, the epoch, the products, the peers, the three answers and how far they can be believed."""
     frame = summary.assign(spec=summary["backend"] + ":" + summary["device"])
     told = frame[frame["implementation"] != CONTROL]
-    for title, rows in _parts(told):
+    beside_peers = frame["backend"].map(peers.is_peer).any()
+    for title, rows in _parts_with_peers(told) if beside_peers else _parts(told):
         console.print(title, style="bold", highlight=False)
-        for table in _tables(rows, console):
+        for table in [_peers_table(rows, console.width >= ROOMY)] if beside_peers else _tables(rows, console):
             console.print(table, "")
     console.print(LEGEND, style="dim", highlight=False)
     console.print()
     for line in (*_answers(told), *_controls(frame)):
         console.print(line, highlight=False)
+    for peer, rows in frame[frame["backend"].map(peers.is_peer)].groupby("backend", sort=False):
+        if (rows["status"] == "unavailable").all() and (rows["backend_version"] == "-").all():
+            console.print(f"{peer}: {rows['reason'].iloc[0]}", markup=False, highlight=False)
     for row in frame[~frame["status"].isin(["ok", "unavailable"])].itertuples():
         console.print(f"{row.workload} {row.network} {row.implementation} on {row.spec}: {row.status}: {row.reason}")
 
@@ -83,6 +98,22 @@ def _parts(frame: Summary) -> Iterator[tuple[str, Summary]]:
     for workload, title in (("epoch", "coffee script: time for one epoch"), ("matmul", "square matrix product")):
         if len(rows := frame[frame["workload"] == workload]):
             yield title, rows
+
+
+def _parts_with_peers(frame: Summary) -> Iterator[tuple[str, Summary]]:
+    """Yield what gets a table of its own beside peers, with its title."""
+    for (workload, network), rows in frame.groupby(["workload", "network"], sort=False):
+        yield f"{network}: {PEER_TITLES[str(workload)]}; how many times faster is ours ({OURS[str(workload)]})?", rows
+
+
+def _peers_table(rows: Summary, roomy: bool) -> Table:
+    """Return a table with a line for each row that was measured or went wrong, ours first."""
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 1 if roomy else 0))
+    for name in ("", "", "time", *(comparison.title for comparison in OF_OURS.values())):
+        table.add_column(name, justify="right" if name else "left", no_wrap=True)
+    for row in rows[rows["status"] != "unavailable"].to_dict("records"):
+        table.add_row(f"  {row['spec']}", row["implementation"], *_cells(row, [*OF_OURS.values()], roomy))
+    return table
 
 
 def _tables(rows: Summary, console: Console) -> Iterator[Table]:

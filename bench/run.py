@@ -13,8 +13,8 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 import backends
 from backends import ArraybenchError
-from bench import driver, machine, report
-from bench.cases import Case, all_cases
+from bench import driver, machine, peers, report
+from bench.cases import SUITES, Case
 from bench.journal import Journal, Plan, sole_writer
 from bench.results import Run, run_id, sample_rows, summarise
 from bench.table import ResultsError, write_results
@@ -23,6 +23,7 @@ BUDGET_S = 0.25
 TIME_S = 140.0
 SEED = 20240218
 RESULTS = Path("results")
+LADDER, PEERS = SUITES
 PLANNED = {"--only": "cases", "--backends": "specs", "--budget": "budget_s", "--time": "time_s"}
 
 
@@ -30,7 +31,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of the command."""
     parser.set_defaults(command=run)
     parser.add_argument(
-        "--backends", metavar="A,B", help="backends to compare, as ARRAY_BACKEND takes them (default: all)"
+        "--suite",
+        choices=SUITES,
+        help=f"what to measure: the {LADDER} (default), or this project's network against its {PEERS}",
+    )
+    parser.add_argument(
+        "--backends", metavar="A,B", help="backends, and peers, to compare, as ARRAY_BACKEND takes them (default: all)"
     )
     parser.add_argument("--only", metavar="PATTERN", help="cases to run, as in 'forward/*' or '*/digits*/matmul'")
     parser.add_argument(
@@ -73,10 +79,13 @@ def _resume(options: argparse.Namespace, facts: dict[str, Any]) -> Journal:
     asked = _plan(options, journal.plan)
     for option, field in PLANNED.items():
         if getattr(asked, field) != getattr(journal.plan, field):
+            named = "--suite" if option == "--only" and options.only is None else option
             raise ArraybenchError(
-                f"{option} is not what {journal.folder} was begun with; leave it out to finish that run"
+                f"{named} is not what {journal.folder} was begun with; leave it out to finish that run"
             )
     for spec in journal.plan.specs:
+        if peers.is_peer(spec):
+            continue
         try:
             backends.get(spec)
         except backends.BackendError as error:
@@ -87,9 +96,10 @@ def _resume(options: argparse.Namespace, facts: dict[str, Any]) -> Journal:
 def _plan(options: argparse.Namespace, begun: Plan | None = None) -> Plan:
     """Return the plan that the options ask for; what they leave open is as in the plan that was begun, or the default."""
     before = begun or Plan((), (), BUDGET_S, TIME_S, SEED)
+    suite = options.suite or next((name for name in SUITES if _belongs(before, name)), LADDER)
     return Plan(
-        before.cases if begun and options.only is None else _cases(options.only),
-        before.specs if begun and options.backends is None else _specs(options.backends),
+        before.cases if begun and options.only is None and _belongs(begun, suite) else _cases(suite, options.only),
+        before.specs if begun and options.backends is None else _specs(suite, options.backends),
         before.budget_s if options.budget is None else options.budget,
         before.time_s if options.time is None else options.time,
         before.seed,
@@ -114,18 +124,29 @@ def measure(journal: Journal) -> report.Summary:
     return summary
 
 
-def _specs(names: str | None) -> tuple[str, ...]:
-    """Return the backends to compare, each on one device; NumPy, which the others are compared with, always first."""
+def _belongs(plan: Plan, suite: str) -> bool:
+    return set(plan.cases) <= set(SUITES[suite]())
+
+
+def _specs(suite: str, names: str | None) -> tuple[str, ...]:
+    """Return the backends and peers to compare, each on one device; NumPy, which they are compared with, always first."""
     if names is None:
-        return tuple(driver.usable_specs())
-    chosen = [backends.get(name) for name in names.split(",")]
-    if untimed := [backend.name for backend in chosen if not backend.timed]:
-        raise ArraybenchError(f"{', '.join(untimed)} is for tests only: its times mean nothing")
-    return tuple(dict.fromkeys(["numpy:cpu", *(backend.spec for backend in chosen)]))
+        return (*driver.usable_specs(), *(peers.specs() if suite == PEERS else ()))
+    return tuple(dict.fromkeys(["numpy:cpu", *(_spec(suite, name.strip()) for name in names.split(","))]))
 
 
-def _cases(pattern: str | None) -> tuple[Case, ...]:
-    cases = tuple(case for case in all_cases() if pattern is None or fnmatch.fnmatch(case.id, pattern))
+def _spec(suite: str, name: str) -> str:
+    if suite == PEERS and peers.is_peer(name):
+        return f"{name.partition(':')[0]}:cpu"
+    backend = backends.get(name)
+    if not backend.timed:
+        raise ArraybenchError(f"{backend.name} is for tests only: its times mean nothing")
+    return backend.spec
+
+
+def _cases(suite: str, pattern: str | None) -> tuple[Case, ...]:
+    known = SUITES[suite]()
+    cases = tuple(case for case in known if pattern is None or fnmatch.fnmatch(case.id, pattern))
     if not cases:
-        raise ArraybenchError(f"--only {pattern}: no case has such a name; they are like {all_cases()[0].id}")
+        raise ArraybenchError(f"--only {pattern}: no case has such a name; they are like {known[0].id}")
     return cases

@@ -84,11 +84,21 @@ COLUMNS: dict[str, str] = {
     "speedup_over_eager_ci_low": "float64",
     "speedup_over_eager_ci_high": "float64",
     "verdict_over_eager": "str",
+    "speedup_of_numpy": "float64",
+    "speedup_of_numpy_ci_low": "float64",
+    "speedup_of_numpy_ci_high": "float64",
+    "verdict_of_numpy": "str",
+    "speedup_of_jax": "float64",
+    "speedup_of_jax_ci_low": "float64",
+    "speedup_of_jax_ci_high": "float64",
+    "verdict_of_jax": "str",
     "break_even_calls": "float64",
     # outcome
     "status": "str",
     "reason": "str",
 }
+ADDED = {name: kind for name, kind in COLUMNS.items() if "_of_numpy" in name or "_of_jax" in name}
+"""Columns that tables of this version may lack which were written before there were peers."""
 SAMPLE_COLUMNS: dict[str, str] = {
     "run_id": "str",
     "workload": "str",
@@ -100,7 +110,7 @@ SAMPLE_COLUMNS: dict[str, str] = {
     "round": "int64",
     "seconds": "float64",
 }
-EMPTY = {"str": "-", "int64": 0, "float64": float("nan"), "bool": False}
+EMPTY: dict[str, Any] = {"str": "-", "int64": 0, "float64": float("nan"), "bool": False}
 """What stands where a row has no value: a text column of which every cell is blank would be read back as numbers."""
 
 
@@ -179,6 +189,9 @@ def read_machine(folder: Path) -> dict[str, Any]:
 def _read(file: Path, columns: dict[str, str]) -> pd.DataFrame:
     try:
         frame = pd.read_csv(file, dtype={name: kind for name, kind in columns.items() if kind == "str"})
+        for name in ADDED if columns is COLUMNS else ():
+            if name not in frame:
+                frame[name] = EMPTY[columns[name]]
         _expect(file, frame, columns)
         return frame.astype(columns)
     except (OSError, ValueError) as error:

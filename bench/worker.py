@@ -1,4 +1,4 @@
-"""A process that measures on one backend: it answers requests, a line of JSON each, and nothing else prints there.
+"""A process that measures on one backend or peer: it answers requests, a line of JSON each, and nothing else prints there.
 
 The first line it prints is its greeting: what starting took, and what the backend says of itself. Requests: `prepare` a case
 under a key, take a `block` of samples of the case of that key, find the `roof`, `forget` every case.
@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any, TextIO
 
 import backends
-from bench import roof
+from backends.registry import VARIABLE
+from bench import peers, roof
 from bench.cases import Case
 from bench.measure import Stopwatch, Subject, UnmeasuredError, prepare, settle
 
@@ -75,7 +76,8 @@ def main() -> None:
     pipe = os.fdopen(os.dup(sys.stdout.fileno()), "w")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     with Stopwatch() as watch:
-        backend = backends.get()
+        spec = os.environ.get(VARIABLE, "")
+        backend = peers.open_peer(spec) if peers.is_peer(spec) else backends.get()
     try:
         serve(backend, {"import_s": watch.seconds, "describe": backend.describe()}, sys.stdin, pipe)
     except BrokenPipeError:

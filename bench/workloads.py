@@ -12,18 +12,23 @@ import numpy as np
 
 from backends import Array, Backend, Tree, host
 from bench import hand_written
-from bench.cases import EPOCH_ROWS, Case
-from bench.networks import NETWORKS, SEED, Network
+from bench.cases import Case
+from bench.networks import COFFEE, NETWORKS, SEED, WIDE, Network
+from bench.peers import Peer
 from core import losses
+from core.layers import Input
 from core.layout import Layout
 from core.loops import LADDER, Rung
 from core.losses import Loss
 from core.network import Layers
 from core.optimizers import SGD, Adam, Optimizer
+from core.sequential import Sequential
 from core.step import Objective, State, Training, objective
 from core.training import Trainer
 
 EPOCH_RATE = 0.01  # of the course's script
+EPOCH_RATES = {COFFEE.name: EPOCH_RATE, WIDE.name: 1e-4}
+"""At 0.001 the wide network's weights would tell nothing: in 100 steps float32's rounding grows to 0.3 of their size."""
 STEP_RATE = 0.05  # so large that what a step changes stands out of the weights' own rounding
 MOMENTUM = 0.9
 STEPS_TAKEN = 20  # before the step that is measured: so few that a counter which stands still shows
@@ -80,7 +85,7 @@ class Parts:
         """Return the parts of a case; what is compiled or folded is the ladder's last rung."""
         network = NETWORKS[case.network]
         rung = next((rung for rung in LADDER if rung.name == case.implementation), LADDER[-1])
-        optimizer = OPTIMIZERS[case.optimizer](EPOCH_RATE if case.workload == "epoch" else STEP_RATE)
+        optimizer = OPTIMIZERS[case.optimizer](EPOCH_RATES[case.network] if case.workload == "epoch" else STEP_RATE)
         return cls(network.layers(), losses.get(network.loss), optimizer, rung)
 
     @property
@@ -95,14 +100,21 @@ def build(
     examples: int,
     *,
     alter: Callable[[Parts], Parts] = lambda parts: parts,
-    epoch_rows: int = EPOCH_ROWS,
+    epoch_rows: int | None = None,
 ) -> Problem:
-    """Return the problem of a case with that many examples a call (in an epoch, `epoch_rows` of them), its parts altered."""
+    """Return the problem of a case with that many examples a call, its parts altered.
+
+    An epoch goes through `epoch_rows` of them, or as many as the case says. Raises BackendError where a peer has nothing for
+    the case.
+    """
     if case.workload == "matmul":
         return _matmul(case, backend)
-    network, parts = NETWORKS[case.network], alter(Parts.of(case))
+    network = NETWORKS[case.network]
+    if case.workload in ("predict", "row"):
+        return _prediction(case, network, backend, examples)
+    parts = alter(Parts.of(case))
     if case.workload == "epoch":
-        return _epoch(case, network, backend, epoch_rows, parts)
+        return _epoch(case, network, backend, epoch_rows or case.examples(case.batch_size), parts)
     workloads = {"forward": _forward, "backward": _backward, "step": _step}
     return workloads[case.workload](case, network, backend, examples, parts)
 
@@ -197,27 +209,35 @@ def _step(case: Case, network: Network, backend: Backend, n: int, parts: Parts) 
 
 
 def _epoch(case: Case, network: Network, backend: Backend, n: int, parts: Parts) -> Problem:
-    """Return an epoch of the coffee script: 6,250 batches of 32 from 200,000 rows, in an order that stays."""
+    """Return an epoch of n examples, in an order that stays: for the coffee script, 6,250 batches of 32 from 200,000 rows.
+
+    A peer has its rows in that order, and tells the mean loss alone.
+    """
     weights, (x, y) = network.weights(case.dtype), network.examples(n, case.dtype)
     order = host.generator(SEED + 2).permutation(n).reshape(-1, case.batch_size)
+    rate = EPOCH_RATES[network.name]
+    by_hand = partial(hand_written.epoch, hidden=network.hidden, output=network.output, learning_rate=rate)
 
     def oracle() -> list[Any]:
-        trained, each = hand_written.coffee_epoch(_wide(weights), _wide(x), _wide(y), order, EPOCH_RATE, guard=0.0)
-        return [*_flat(trained), each]
+        trained, losses = by_hand(_wide(weights), _wide(x), _wide(y), order, guard=0.0)
+        return [*_flat(trained), losses.mean() if isinstance(backend, Peer) else losses]
 
     problem = partial(
         Problem,
-        inputs=(weights, x, y, order),
         oracle=oracle,
         flops=2 * n * sum(network.multiplications) + len(order) * UPDATE_FLOPS[case.optimizer] * network.parameters,
         bytes=_bytes(case, n * (network.sizes[0] + 1)),
         parameters=network.parameters,
     )
-    if case.implementation == "hand_written":
+    if isinstance(backend, Peer):
         return problem(
-            function=partial(hand_written.coffee_epoch, learning_rate=EPOCH_RATE),
-            outputs=lambda result, to_host: [*_flat(result[0]), result[1]],
+            function=backend.fit(network, case.batch_size, rate),
+            inputs=(weights, x[order.ravel()], y[order.ravel()]),
+            outputs=lambda result, to_host: [*map(to_host, _flat(result[0])), np.asarray(result[1], case.dtype)],
         )
+    problem = partial(problem, inputs=(weights, x, y, order))
+    if case.implementation == "hand_written":
+        return problem(function=by_hand, outputs=lambda result, to_host: [*_flat(result[0]), result[1]])
     trainer = parts.trainer(parts.goal, parts.optimizer, weights, backend)
 
     def outputs(result: tuple[State, Tree], to_host: ToHost) -> list[Any]:
@@ -228,6 +248,31 @@ def _epoch(case: Case, network: Network, backend: Backend, n: int, parts: Parts)
         function=trainer.run,
         arrange=lambda weights, x, y, order: (trainer.start(weights, case.dtype), (x, y), order),
         outputs=outputs,
+    )
+
+
+def _prediction(case: Case, network: Network, backend: Backend, n: int) -> Problem:
+    """Return predictions of a trained model from host to host, as a user asks for them: what moves, moves inside the call."""
+    weights, (x, _) = network.weights(case.dtype), network.examples(n, case.dtype)
+    if isinstance(backend, Peer):
+        function: Callable[..., Tree] = {"predict": backend.predict, "call": backend.call}[case.implementation](
+            network, weights
+        )
+    elif case.implementation == "hand_written":
+        function = partial(_by_hand, network, weights)
+    else:
+        model = Sequential([Input((network.sizes[0],)), *network.layers()], backend=backend)
+        model.set_weights(_flat(weights))
+        function = model.predict if case.implementation == "predict" else model
+    return Problem(
+        function=function,
+        inputs=(x,),
+        arrange=lambda placed: (backend.to_numpy(placed),),
+        outputs=lambda result, to_host: [result],
+        oracle=lambda: hand_written.forward(_wide(weights), _wide(x), network.hidden, network.output)[-1:],
+        flops=2 * n * network.multiplications[0],
+        bytes=_bytes(case, network.parameters + n * (network.sizes[0] + network.sizes[-1])),
+        parameters=network.parameters,
     )
 
 
@@ -248,6 +293,10 @@ def _matmul(case: Case, backend: Backend) -> Problem:
 
 def _course(network: Network, weights: Tree, x: Any) -> Any:
     return hand_written.course_predict(weights, x, network.hidden, network.output)
+
+
+def _by_hand(network: Network, weights: Tree, x: Any) -> Any:
+    return hand_written.forward(weights, x, network.hidden, network.output)[-1]
 
 
 def _averages(network: Network, slots: int, dtype: str) -> tuple[Tree, ...]:

@@ -63,7 +63,7 @@ def rejection(fault: Fault, case: Case, backend: Backend, epoch_rows: int) -> di
         "dtype": case.dtype,
         "rejected": False,
         "error": None,
-        "tolerance": gate.tolerance(case.workload, case.dtype),
+        "tolerance": gate.tolerance(case),
         "honest_error": honest.error,
     }
     if honest.refusal:

@@ -111,3 +111,46 @@ def test_what_failed_is_nobodys_baseline():
     loop, own = measured("unit", seconds=1e-2), measured("matmul")
     loop.status = "mismatch"
     assert rivals(loop, own).baseline(own) is own
+
+
+# Beside peers
+
+
+def beside(workload, implementation, spec, seconds):
+    own = measured(implementation, spec, seconds)
+    own.case = Case(workload, "coffee-2-3-1", implementation, 32)
+    return own
+
+
+def test_a_peers_row_tells_how_many_times_faster_this_project_is():
+    peer = beside("epoch", "fit", "keras-jax:cpu", 8e-3)
+    by_hand = beside("epoch", "hand_written", "numpy:cpu", 3e-3)
+    ours = beside("epoch", "fold", "numpy:cpu", 2e-3), beside("epoch", "fold", "jax:cpu", 1e-3)
+    found = rivals(peer, by_hand, *ours)
+    columns = found.columns(peer)
+    assert columns["speedup_of_numpy"] == pytest.approx(4.0, rel=0.01)
+    assert columns["speedup_of_jax"] == pytest.approx(8.0, rel=0.01)
+    assert columns["speedup_of_jax_ci_low"] < 8.0 < columns["speedup_of_jax_ci_high"]
+    assert columns["verdict_of_numpy"] == columns["verdict_of_jax"] == "FASTER"
+    assert found.columns(by_hand)["speedup_of_jax"] == pytest.approx(3.0, rel=0.01)
+    assert "speedup_of_jax" not in found.columns(ours[1])
+    assert set(map(id, ours)) < set(map(id, found.others(peer)))
+
+
+@pytest.mark.parametrize(("workload", "standing"), [("predict", "predict"), ("row", "call")])
+def test_for_predictions_the_usual_way_stands_for_this_project(workload, standing):
+    peer = beside(workload, "call", "torch-eager:cpu", 1e-3)
+    ours = {name: beside(workload, name, "numpy:cpu", 1e-3) for name in ("predict", "call")}
+    assert rivals(peer, *ours.values()).ours(peer) == {"numpy": ours[standing]}
+
+
+def test_this_project_on_a_gpu_is_not_compared_with_peers_on_the_cpu():
+    peer = beside("row", "call", "torch-eager:cpu", 1e-3)
+    assert rivals(peer, beside("row", "call", "jax:gpu:0", 1e-3)).ours(peer) == {}
+
+
+def test_where_there_are_no_peers_there_is_no_such_comparison():
+    by_hand, fold = beside("epoch", "hand_written", "numpy:cpu", 3e-3), beside("epoch", "fold", "jax:cpu", 2e-3)
+    assert rivals(by_hand, fold).ours(by_hand) == {}
+    missing = Measurement(Case("epoch", "coffee-2-3-1", "fit", 32), "optax:cpu", "unavailable", "not installed")
+    assert rivals(by_hand, fold, missing).ours(by_hand) == {"jax": fold}

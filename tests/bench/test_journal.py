@@ -30,10 +30,10 @@ FACTS = {
 ONLY = ["--only", "matmul/square-[36][24]/*", "--backends", "numpy", "--time", "0"]
 
 
-def planted(process, group, cases=CASES, spec="numpy:cpu"):
+def planted(process, group, rows=tuple((case, "numpy:cpu") for case in CASES)):
     samples = [[number, 1e-5 * (1 + 0.01 * process + 0.001 * number)] for number in range(4)]
     outcome = {"status": "ok", "reason": "", "facts": FACTS, "samples": samples}
-    entries = [{"id": case.id, "spec": spec} | outcome for case in cases if case.group == group]
+    entries = [{"id": case.id, "spec": spec} | outcome for case, spec in rows if case.group == group]
     return Unit(process, group, 0.1, entries)
 
 
@@ -48,7 +48,7 @@ class Planted:
             self.interrupted_at = None
             raise KeyboardInterrupt
         self.asked.append((process, group))
-        return planted(process, group, [m.case for m in chosen])
+        return planted(process, group, [(m.case, m.spec) for m in chosen])
 
 
 @pytest.fixture
@@ -370,3 +370,25 @@ def test_a_run_whose_backend_is_gone_cannot_be_finished(interrupted, tmp_path, c
         f"{tmp_path / 'x'} measures on gone:gpu:0, and cannot be finished: backend 'gone:gpu:0': there is no backend"
     )
     assert sentence in capsys.readouterr().err
+
+
+PEERS = ["--suite", "peers", "--only", "[pr]*", "--backends", "numpy,scikit-learn,keras-jax", "--time", "0"]
+
+
+@pytest.mark.parametrize("again", [[], ["--suite", "peers"], PEERS])
+def test_a_run_against_peers_is_resumed_as_any_other(again, tmp_path, measured):
+    measured.interrupted_at = 3
+    assert run(tmp_path, *PEERS, "--name", "x") == 130
+    assert run(tmp_path, "--resume", "x", *again) == 0
+    groups = ("predict/coffee-2-3-1", "row/coffee-2-3-1")
+    assert measured.asked == [(process, group) for process in range(3) for group in groups]
+    table = read_results(tmp_path / "x")
+    assert set(table["backend"]) == {"numpy", "scikit-learn", "keras-jax"}
+    assert table.loc[table["backend"] == "keras-jax", "speedup_of_numpy"].notna().all()
+
+
+def test_a_run_of_another_suite_is_not_resumed(tmp_path, measured, capsys):
+    measured.interrupted_at = 1
+    assert run(tmp_path, *ONLY, "--name", "x") == 130
+    assert run(tmp_path, "--resume", "x", "--suite", "peers") == 2
+    assert "--suite is not what" in capsys.readouterr().err

@@ -6,7 +6,8 @@ import pytest
 from rich.console import Console
 
 from bench import report
-from bench.cases import CONTROL
+from bench.cases import CONTROL, Case
+from bench.measurement import Measurement
 from bench.results import Run, summarise
 from bench.statistics import Estimate
 
@@ -84,3 +85,27 @@ def test_rows_that_are_not_like_for_like_are_marked(summary):
 
 def test_times_are_scaled_to_a_unit_that_fits():
     assert [report.scaled(s) for s in (2.0, 0.0123, 4.56e-5, 7.8e-9)] == ["2 s", "12.3 ms", "45.6 µs", "7.8 ns"]
+
+
+@pytest.fixture
+def beside_peers():
+    cases = [("hand_written", "numpy:cpu", 3e-6), ("call", "numpy:cpu", 2e-6), ("call", "jax:cpu", 1e-6)]
+    measurements = [measured(*row, batch_size=1) for row in (*cases, ("predict", "keras-torch:cpu", 4e-6))]
+    for own in measurements:
+        own.case = Case("row", "coffee-2-3-1", own.case.implementation, 1)
+    gone = Measurement(Case("row", "coffee-2-3-1", "call", 1), "optax:cpu", "unavailable", "optax [x] is not installed")
+    versions = {"keras-torch:cpu": {"version": "keras 3.15.1"}, "optax:cpu": {"version": ""}}
+    return summarise([*measurements, gone], Run("a-run", "m-1", BACKENDS | versions))
+
+
+@pytest.mark.parametrize("width", [90, 140])
+def test_beside_peers_a_line_for_each_tells_how_many_times_faster_ours_is(beside_peers, width):
+    text = printed(beside_peers, width)
+    assert "coffee-2-3-1: time to predict one row, from host to host" in text
+    assert max(map(len, text.splitlines())) <= width
+    line = next(line.split() for line in text.splitlines() if line.startswith("  keras-torch:cpu"))
+    assert line[:4] == ["keras-torch:cpu", "predict", "4.08", "µs"]
+    assert line[4] == "2x"
+    assert "4x" in line
+    assert "optax: optax [x] is not installed" in text
+    assert "  optax" not in text

@@ -8,7 +8,7 @@ from bench import ResultsError, read_results
 from bench.cases import Case
 from bench.measurement import Measurement
 from bench.results import Run, sample_rows, summarise
-from bench.table import COLUMNS, write_results
+from bench.table import ADDED, COLUMNS, write_results
 
 FACTS = {
     "batch_size": 400, "parameters": 13, "first_call_s": 0.5, "compile_s": 0.4, "host_to_device_s": 1e-5,
@@ -123,3 +123,9 @@ def test_what_is_no_table_of_results_is_refused(tmp_path):
 def test_every_column_is_explained_in_the_results_readme(pytestconfig):
     text = (pytestconfig.rootpath / "results" / "README.md").read_text()
     assert [name for name in COLUMNS if f"`{name}`" not in text] == []
+
+
+def test_a_table_from_before_there_were_peers_is_read(tmp_path, measurements, run):
+    frame = summarise(measurements, run)
+    write_results(tmp_path, frame.drop(columns=list(ADDED)), [], {})
+    pd.testing.assert_frame_equal(read_results(tmp_path)[list(frame)], frame)
