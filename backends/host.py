@@ -46,7 +46,7 @@ def arange(n: int) -> HostArray:
 
 def concatenate(arrays: list[HostArray]) -> HostArray:
     """Return the arrays joined along their first axis, as an array that shares memory with none of them."""
-    return np.concatenate(arrays)
+    return np.concatenate(arrays) if len(arrays) > 1 else np.array(arrays[0])
 
 
 def columns(*arrays: HostArray) -> HostArray:

@@ -140,8 +140,9 @@ class Sequential:
         """Return the network's output as a NumPy array; `batch_size` bounds the rows that are computed at once."""
         rows, forward, weights = self._rows(x), self._compiled_forward(), self._weights()
         size = ROWS_AT_ONCE if batch_size is None else _whole("batch_size", batch_size)
-        parts = [forward(weights, rows[part, ...]) for part in slices(rows.shape[0], size)]
-        return host.concatenate([self.backend.to_numpy(part) for part in parts])
+        n = rows.shape[0]
+        parts = [rows] if n <= size else [rows[part, ...] for part in slices(n, size)]
+        return host.concatenate([self.backend.to_numpy(part) for part in [forward(weights, part) for part in parts]])
 
     def compile(
         self, optimizer: str | Optimizer, loss: str | Loss, metrics: Sequence[str | Metric] | None = None
@@ -215,9 +216,9 @@ class Sequential:
 
     def _rows(self, x: Any) -> Array:
         rows = place_rows(x, self._features, self.dtype, self.backend)
-        if not self._layers:
-            raise ValueError(f"{self.name} has no layers")
         if not self.built:
+            if not self._layers:
+                raise ValueError(f"{self.name} has no layers")
             self.build(rows.shape)
         return rows
 
@@ -233,7 +234,7 @@ class Sequential:
         return self._compiled
 
     def _weights(self) -> Weights:
-        return tuple(layer.variables.on(self.backend) for layer in self._layers)
+        return tuple([layer.variables.on(self.backend) for layer in self._layers])
 
     def _compiled_forward(self) -> Callable[[Weights, Array], Array]:
         if self._forward is None:

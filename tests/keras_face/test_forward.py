@@ -93,6 +93,17 @@ def test_more_rows_than_are_computed_at_once_change_nothing(backend, coffee_net,
     np.testing.assert_allclose(model.predict(x), whole, rtol=1e-6)
 
 
+def test_one_row_costs_its_own_way_to_the_backend_and_no_others(backend, coffee_net, monkeypatch):
+    model, row = coffee_net(on=backend), np.zeros((1, 2), "float32")
+    model.predict(row)  # places the weights
+    placed, asarray = [], backend.asarray
+    monkeypatch.setattr(backend, "asarray", lambda *given: placed.append(given) or asarray(*given))
+    for use in (model.predict, model):
+        use(row)
+        assert [given is row for given, _ in placed] == [True]
+        placed.clear()
+
+
 def test_a_layer_on_its_own_runs_on_the_backend_that_the_variable_names(backend, monkeypatch, generator):
     monkeypatch.setenv("ARRAY_BACKEND", backend.spec)
     layer, x = Dense(2), generator.normal(size=(3, 4)).astype("float32")
