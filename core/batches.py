@@ -33,7 +33,9 @@ def on_disk(values: Any) -> bool:
 
 def are_batches(values: Any) -> bool:
     """Tell whether these are batches: what can be iterated, or has a length and items, and is no array, list or tuple."""
-    if hasattr(values, "shape") or isinstance(values, (list, tuple, str, bytes, Mapping)):
+    if hasattr(values, "shape") or hasattr(values, "__array__"):
+        return False
+    if isinstance(values, (list, tuple, str, bytes, Mapping)):
         return False
     return isinstance(values, Iterable) or (hasattr(values, "__getitem__") and hasattr(values, "__len__"))
 

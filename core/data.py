@@ -14,7 +14,7 @@ from core.network import Layers
 from core.step import Batch
 
 CHUNK_BYTES = 8 << 20  # of examples that are read, gathered and computed at once; it changes memory, not results
-ROWS_AT_ONCE = 16384  # rows of a forward pass, fewer where they are wide; the same holds
+MOST_ROWS, FEWEST_ROWS = 16384, 32  # of a forward pass, fewer the wider they are; the same holds
 
 
 @dataclass(frozen=True)
@@ -167,7 +167,7 @@ def split_at(n: int, fraction: float) -> int:
 
 def rows_at_once(features: int) -> int:
     """Return how many rows of that many features one forward pass takes where no batch size is asked for."""
-    return max(1, min(ROWS_AT_ONCE, CHUNK_BYTES // max(1, 8 * features)))
+    return max(FEWEST_ROWS, min(MOST_ROWS, CHUNK_BYTES // max(1, 8 * features)))
 
 
 def steps_at_once(steps: int, limit: int, most: int | None = None) -> int:

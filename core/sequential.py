@@ -150,7 +150,7 @@ class Sequential:
         size = None if batch_size is None else _whole("batch_size", batch_size)
         if on_disk(x) or are_batches(x):
             with closing(self._source((x,), None, "steps", steps).parts(size)) as parts:
-                outputs = [self._output(part.batch[0]) for part in parts]
+                outputs = [self._output(self._built_for(part.batch[0])) for part in parts]
         else:
             _refuse_steps("steps", steps)
             rows = self._rows(x)
@@ -248,18 +248,17 @@ class Sequential:
     # Behind the face
 
     def _rows(self, x: Any) -> Array:
-        rows = self.backend.asarray(check_rows(x, self._features, self.backend), self.dtype)
-        self._build_for(rows.shape[1])
-        return rows
+        return self._built_for(self.backend.asarray(check_rows(x, self._features, self.backend), self.dtype))
 
-    def _build_for(self, features: int) -> None:
+    def _built_for(self, rows: Array) -> Array:
+        """Return rows, (…, features), for which the model is built when they are the first that it sees."""
         if not self.built:
             if not self._layers:
                 raise ValueError(f"{self.name} has no layers")
-            self.build((None, features))
+            self.build((None, rows.shape[-1]))
+        return rows
 
     def _output(self, rows: Array) -> host.HostArray:
-        self._build_for(rows.shape[1])
         return self.backend.to_numpy(self._compiled_forward()(self._weights(), rows))
 
     def _examples(self, given: tuple[Any, Any, Any], option: str, steps: int | None) -> Examples | Stored | Batches:
@@ -268,7 +267,7 @@ class Sequential:
             return self._source(given, loss, option, steps)
         _refuse_steps(option, steps)
         examples = Examples.of(*given, self._form(loss))
-        self._build_for(examples.batch[0].shape[1])
+        self._built_for(examples.batch[0])
         return examples
 
     def _source(self, given: tuple[Any, ...], loss: Loss | None, option: str, steps: int | None) -> Stored | Batches:
@@ -278,7 +277,7 @@ class Sequential:
             return Batches(given[0], form, None if steps is None else _whole(option, steps))
         _refuse_steps(option, steps)
         stored = Stored.of(given, form)
-        self._build_for(stored.arrays[0].shape[1])
+        self._built_for(stored.arrays[0])
         return stored
 
     def _validation(self, data: Any, steps: int | None) -> Examples | Stored | Batches:
@@ -335,7 +334,7 @@ class Sequential:
 
     def _start(self, execution: Execution) -> State:
         """Return the state before an epoch's first step; what comes in batches may be the first that the model sees."""
-        self._build_for(execution.data[0].shape[-1])
+        self._built_for(execution.data[0])
         state = self._get_trainer().start(self._weights(), self.dtype)
         # The weights may have been set since the last epoch; the running averages go on.
         return state if self._state is None else state._replace(slots=self._state.slots, t=self._state.t)
@@ -344,7 +343,7 @@ class Sequential:
         tally = Tally(["loss", *self._chosen().metrics])
         with closing(source.parts(size)) as parts:
             for part in parts:
-                self._build_for(part.batch[0].shape[1])
+                self._built_for(part.batch[0])
                 values = self._get_trainer().evaluate(self._weights(), part.batch)
                 tally.add([self.backend.to_numpy(value) for value in values], part.weights)
         return tally.logs()

@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import backends
-from core import Activation, Dense, Input, Normalization, Sequential, config, data, utils
+from core import Activation, Dense, Input, Normalization, Sequential, config, sequential, utils
 
 few = settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
@@ -89,7 +89,7 @@ def test_a_prediction_has_a_row_for_every_example_whatever_the_batch_size(backen
 def test_more_rows_than_are_computed_at_once_change_nothing(backend, coffee_net, monkeypatch, generator):
     model, x = coffee_net(on=backend), generator.normal(size=(10, 2))
     whole = model.predict(x)
-    monkeypatch.setattr(data, "ROWS_AT_ONCE", 4)
+    monkeypatch.setattr(sequential, "rows_at_once", lambda features: 4)
     np.testing.assert_allclose(model.predict(x), whole, rtol=1e-6)
 
 

@@ -177,7 +177,7 @@ def test_the_largest_piece_that_is_read_does_not_grow_with_the_array(numpy_net, 
     model.fit(x, y, batch_size=10, epochs=2, validation_split=0.2, shuffle=shuffle, verbose=0)
     model.evaluate(x, y)
     model.predict(x)
-    assert max(x.read + y.read) <= CHUNK / 12
+    assert max(x.read + y.read) <= data.FEWEST_ROWS
     assert (sum(x.read), sum(y.read)) == (4 * n, 3 * n)
 
 
