@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import operator
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -124,7 +125,7 @@ class Batches:
 
     def steps(self, batch_size: int) -> int | None:
         """Return the number of batches in an epoch; None where it is not known beforehand."""
-        return self._per_epoch or (len(self._given) if hasattr(self._given, "__len__") else None)
+        return self._per_epoch or operator.length_hint(self._given) or None
 
     def parts(self, size: int | None) -> Generator[Examples]:
         """Yield the batches of an epoch as they come."""

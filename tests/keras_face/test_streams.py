@@ -358,6 +358,15 @@ def test_the_number_of_steps_is_shown_where_it_is_known(numpy_net, roasts, capsy
         assert f"Epoch 1/1  {steps}  " in capsys.readouterr().out
 
 
+def test_batches_that_cannot_tell_their_number_are_taken_all_the_same(numpy_net, roasts, capsys):
+    class Unsized(Again):  # as a data loader of torch over data without a length
+        def __len__(self):
+            raise TypeError("no length")
+
+    numpy_net().fit(Unsized(*roasts), verbose=2)
+    assert "Epoch 1/1  3  " in capsys.readouterr().out
+
+
 # Batches that are none, or do not fit
 
 
@@ -515,3 +524,11 @@ def test_rows_wider_than_a_chunk_are_trained_on_a_batch_at_a_time(coffee_net, ro
     narrow = coffee_net().fit(*roasts, batch_size=8, verbose=0).history["loss"]
     monkeypatch.setattr(data, "CHUNK_BYTES", 1 << 20)
     assert narrow == pytest.approx(coffee_net().fit(*roasts, batch_size=8, verbose=0).history["loss"], rel=1e-6)
+
+
+def test_on_numpy_inputs_of_the_models_type_are_trained_on_where_they_are(numpy_net, roasts, monkeypatch):
+    x, y = (array.astype("float32") for array in roasts)
+    given, run = [], Trainer._run
+    monkeypatch.setattr(Trainer, "_run", lambda self, *own: given.append(own[1]) or run(self, *own))
+    numpy_net().fit(x, y, verbose=0)
+    assert all(np.shares_memory(x, batch[0]) and np.shares_memory(y, batch[1]) for batch in given)
