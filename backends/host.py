@@ -6,11 +6,13 @@ Draws are made here and then placed, so that every backend starts from the same 
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 HostArray = np.ndarray
+MappedArray = np.memmap
 Generator = np.random.Generator
 
 _generator = np.random.default_rng()
@@ -46,7 +48,22 @@ def arange(n: int) -> HostArray:
 
 def concatenate(arrays: list[HostArray]) -> HostArray:
     """Return the arrays joined along their first axis, as an array that shares memory with none of them."""
-    return np.concatenate(arrays)
+    return np.concatenate(arrays) if len(arrays) > 1 else np.array(arrays[0])
+
+
+def stack(arrays: Sequence[HostArray]) -> HostArray:
+    """Return arrays of one shape along a new first axis."""
+    return np.stack(arrays)
+
+
+def stand_in(shape: tuple[int, ...], dtype: Any) -> HostArray:
+    """Return zeros of any shape in the memory of one."""
+    return np.broadcast_to(np.zeros((), dtype), shape)
+
+
+def itemsize(dtype: str) -> int:
+    """Return the bytes of one number."""
+    return np.dtype(dtype).itemsize
 
 
 def columns(*arrays: HostArray) -> HostArray:

@@ -9,9 +9,12 @@ from core.history import Logs
 
 
 class EpochProgress:
-    """Shows one epoch. `verbose` is Keras's: 0 nothing, 1 a bar (only the line where there is no terminal), 2 the line."""
+    """Shows one epoch of that many steps, None where nobody knows.
 
-    def __init__(self, title: str, steps: int, verbose: int) -> None:
+    `verbose` is Keras's: 0 nothing, 1 a bar (only the line where there is no terminal), 2 the line.
+    """
+
+    def __init__(self, title: str, steps: int | None, verbose: int) -> None:
         self.title, self.steps, self.verbose = title, steps, verbose
         self._logs: Logs = {}
         self._done = 0
@@ -29,7 +32,7 @@ class EpochProgress:
                 columns = (
                     TextColumn(self.title),
                     BarColumn(),
-                    TextColumn("{task.completed}/{task.total} {task.description}"),
+                    TextColumn("{task.description}"),
                 )
                 self._bar = Progress(*columns, console=self._console, transient=True)
                 self._task = self._bar.add_task("", total=self.steps)
@@ -40,7 +43,7 @@ class EpochProgress:
         """Show that so many more steps are done, and the epoch's values so far."""
         self._done, self._logs = self._done + steps, logs
         if self._bar:
-            self._bar.update(self._task, completed=self._done, description=self._text())
+            self._bar.update(self._task, completed=self._done, description=f"{self._count()} {self._text()}")
 
     def finish(self, logs: Logs) -> None:
         """Take the values of the whole epoch, validation included."""
@@ -52,7 +55,10 @@ class EpochProgress:
         if self._bar:
             self._bar.stop()
         if self.verbose and error is None:
-            self._console.print(f"{self.title}  {self._done}/{self.steps}  {self._text()}", markup=False)
+            self._console.print(f"{self.title}  {self._count()}  {self._text()}", markup=False)
+
+    def _count(self) -> str:
+        return f"{self._done}" if self.steps is None else f"{self._done}/{self.steps}"
 
     def _text(self) -> str:
         elapsed = time.perf_counter() - self._started

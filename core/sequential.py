@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import functools
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
+from contextlib import closing
 from typing import Any, NamedTuple
 
 import backends
 from backends import Array, Backend, host
 from core import config, losses, optimizers
-from core.data import Examples, place_examples, place_rows, slices
+from core.batches import Batches, Stored, are_batches, on_disk
+from core.data import Examples, Execution, Form, check_rows, rows_at_once, slices
 from core.history import History, Logs, Tally
 from core.layers import Input, Layer, automatic_name
 from core.losses import Loss
@@ -22,7 +23,6 @@ from core.progress import EpochProgress
 from core.step import State, objective
 from core.training import Trainer, compiled_forward
 
-ROWS_AT_ONCE = 16384  # rows of a forward pass where no batch size is asked for; it changes memory, not results
 BAR_MOVES = 20  # how often an epoch's bar moves where a fold need not be one compiled call
 
 
@@ -32,6 +32,10 @@ class Sequential:
     `layers` holds layers and, first, an `Input`; without one the model is built by the first data it sees. `backend` is a
     name as `backends.get` takes it; by default ARRAY_BACKEND decides. Data may be host arrays, nested lists or arrays of
     the backend, of shape (examples, features); all are cast to the model's dtype, `core.config.floatx()` when it was made.
+
+    `fit`, `evaluate` and `predict` also take what is larger than memory, and hold a few chunks of it at a time: arrays on disk
+    (`numpy.memmap`, data sets of h5py or zarr), and batches: anything that can be iterated, or has a length and items as
+    `keras.utils.PyDataset` has, and is no array, list or tuple. A batch is (x, y) or (x, y, sample_weight), for `predict` x.
     """
 
     def __init__(
@@ -136,12 +140,23 @@ class Sequential:
         output = self._compiled_forward()(self._weights(), rows)
         return output if self.backend.owns(x) else host.asarray(self.backend.to_numpy(output), copy=True)
 
-    def predict(self, x: Any, batch_size: int | None = None, verbose: int | str = 0) -> Any:
-        """Return the network's output as a NumPy array; `batch_size` bounds the rows that are computed at once."""
-        rows, forward, weights = self._rows(x), self._compiled_forward(), self._weights()
-        size = ROWS_AT_ONCE if batch_size is None else _whole("batch_size", batch_size)
-        parts = [forward(weights, rows[part, ...]) for part in slices(rows.shape[0], size)]
-        return host.concatenate([self.backend.to_numpy(part) for part in parts])
+    def predict(
+        self, x: Any, batch_size: int | None = None, verbose: int | str = 0, steps: int | None = None
+    ) -> host.HostArray:
+        """Return the network's output as a NumPy array.
+
+        `batch_size` bounds the rows that are computed at once. Of batches, `steps` are taken, by default all.
+        """
+        size = None if batch_size is None else _whole("batch_size", batch_size)
+        if on_disk(x) or are_batches(x):
+            with closing(self._source((x,), None, "steps", steps).parts(size)) as parts:
+                outputs = [self._output(self._built_for(part.batch[0])) for part in parts]
+        else:
+            _refuse_steps("steps", steps)
+            rows = self._rows(x)
+            n, size = rows.shape[0], size or rows_at_once(rows.shape[1])
+            outputs = [self._output(rows[part, ...]) for part in slices(n, size)] if n > size else [self._output(rows)]
+        return host.concatenate(outputs)
 
     def compile(
         self, optimizer: str | Optimizer, loss: str | Loss, metrics: Sequence[str | Metric] | None = None
@@ -154,43 +169,56 @@ class Sequential:
     def fit(
         self,
         x: Any,
-        y: Any,
+        y: Any = None,
         batch_size: int | None = None,
         epochs: int = 1,
         verbose: int | str = "auto",
         validation_split: float = 0.0,
-        validation_data: tuple[Any, ...] | None = None,
+        validation_data: Any = None,
         shuffle: bool = True,
         sample_weight: Any = None,
         steps_per_execution: int | None = None,
+        steps_per_epoch: int | None = None,
+        validation_steps: int | None = None,
     ) -> History:
         """Train in batches (of 32 unless asked otherwise), the smaller last batch included, and return a `History`.
 
         An epoch's loss is the mean over the examples of the loss that each had when its batch was reached. Another call
         goes on from the weights and running averages reached. `validation_split` keeps the last rows, before any shuffling,
-        for validation. `steps_per_execution` is how many steps run between two moves of the bar: by default, where the
-        backend compiles, the whole epoch is one call.
+        for validation. `steps_per_execution` is how many steps at most run between two moves of the bar: by default, where
+        the backend compiles, as many as have the size of a chunk.
+
+        With x, y or sample_weight on disk, shuffling is in constant memory, and not as thorough: see `Stored.executions`.
+        Batches bring their own y, weights and size, and are trained on in the order in which they come. An epoch is one pass
+        through them or `steps_per_epoch` batches, and the next goes on behind these. Likewise `validation_steps`.
         """
-        batch_size = _whole("batch_size", 32 if batch_size is None else batch_size)
+        steps = None if steps_per_execution is None else _whole("steps_per_execution", steps_per_execution)
         epochs = _whole("epochs", epochs, least=0)
         verbose = 1 if verbose == "auto" else int(verbose)
-        examples, validation = self._examples(x, y, sample_weight), None
+        if are_batches(x):
+            _refuse_with_batches(
+                y=y, batch_size=batch_size, sample_weight=sample_weight, validation_split=validation_split or None
+            )
+        batch_size = _whole("batch_size", 32 if batch_size is None else batch_size)
+        source, validation = self._examples((x, y, sample_weight), "steps_per_epoch", steps_per_epoch), None
         if validation_data is not None:
-            if not isinstance(validation_data, (tuple, list)) or len(validation_data) not in (2, 3):
-                raise ValueError("validation_data must be (x, y) or (x, y, sample_weight)")
-            validation = self._examples(*validation_data)
-        elif validation_split:
-            examples, validation = examples.split(validation_split)
-        n = len(examples)
-        steps = self._steps_per_execution(math.ceil(n / batch_size), verbose)
-        steps = steps if steps_per_execution is None else _whole("steps_per_execution", steps_per_execution)
+            validation = self._validation(validation_data, validation_steps)
+        elif validation_split and not isinstance(source, Batches):
+            source, validation = source.split(validation_split)
+        for name, given in (("x", source), ("validation_data", validation)):
+            if isinstance(given, Batches) and given.once and epochs > 1:
+                wanted = "steps_per_epoch" if name == "x" else "validation_steps"
+                raise ValueError(f"{name} can be passed through once, and there are {epochs} epochs; give {wanted}")
+        total = source.steps(batch_size)
+        if steps is None and total and verbose and not self.backend.compiles:
+            steps = math.ceil(total / BAR_MOVES)
         history = History()
         for epoch in range(epochs):
-            order = host.generator().permutation(n) if shuffle else host.arange(n)
-            with EpochProgress(f"Epoch {epoch + 1}/{epochs}", math.ceil(n / batch_size), verbose) as progress:
-                logs = self._run_epoch(examples, order, batch_size, steps, progress)
+            with EpochProgress(f"Epoch {epoch + 1}/{epochs}", total, verbose) as progress:
+                with closing(source.executions(batch_size, steps, shuffle)) as executions:
+                    logs = self._run_epoch(executions, progress)
                 if validation is not None:
-                    logs |= {f"val_{name}": value for name, value in self._evaluate(validation, ROWS_AT_ONCE).items()}
+                    logs |= {f"val_{name}": value for name, value in self._evaluate(validation, None).items()}
                 progress.finish(logs)
             history.append(epoch, logs)
         return history
@@ -198,15 +226,21 @@ class Sequential:
     def evaluate(
         self,
         x: Any,
-        y: Any,
+        y: Any = None,
         batch_size: int | None = None,
         verbose: int | str = 0,
         sample_weight: Any = None,
         return_dict: bool = False,
+        steps: int | None = None,
     ) -> float | list[float] | dict[str, float]:
-        """Return the mean loss over the examples; with metrics, a list that begins with it, or a dict of all by name."""
-        size = ROWS_AT_ONCE if batch_size is None else _whole("batch_size", batch_size)
-        logs = self._evaluate(self._examples(x, y, sample_weight), size)
+        """Return the mean loss over the examples; with metrics, a list that begins with it, or a dict of all by name.
+
+        Of batches, `steps` are taken, by default all.
+        """
+        if are_batches(x):
+            _refuse_with_batches(y=y, batch_size=batch_size, sample_weight=sample_weight)
+        size = None if batch_size is None else _whole("batch_size", batch_size)
+        logs = self._evaluate(self._examples((x, y, sample_weight), "steps", steps), size)
         if return_dict:
             return logs
         return [logs["loss"], *(logs[name] for name in self._chosen().metrics)] if len(logs) > 1 else logs["loss"]
@@ -214,18 +248,50 @@ class Sequential:
     # Behind the face
 
     def _rows(self, x: Any) -> Array:
-        rows = place_rows(x, self._features, self.dtype, self.backend)
-        if not self._layers:
-            raise ValueError(f"{self.name} has no layers")
+        return self._built_for(self.backend.asarray(check_rows(x, self._features, self.backend), self.dtype))
+
+    def _built_for(self, rows: Array) -> Array:
+        """Return rows, (…, features), for which the model is built when they are the first that it sees."""
         if not self.built:
-            self.build(rows.shape)
+            if not self._layers:
+                raise ValueError(f"{self.name} has no layers")
+            self.build((None, rows.shape[-1]))
         return rows
 
-    def _examples(self, x: Any, y: Any, sample_weight: Any = None) -> Examples:
+    def _output(self, rows: Array) -> host.HostArray:
+        return self.backend.to_numpy(self._compiled_forward()(self._weights(), rows))
+
+    def _examples(self, given: tuple[Any, Any, Any], option: str, steps: int | None) -> Examples | Stored | Batches:
         loss = self._chosen().loss
-        rows = self._rows(x)
-        units = functools.reduce(lambda features, layer: layer.output_features(features), self._layers, rows.shape[1])
-        return place_examples(rows, y, sample_weight, units, loss, self.dtype, self.backend)
+        if are_batches(given[0]) or any(on_disk(array) for array in given):
+            return self._source(given, loss, option, steps)
+        _refuse_steps(option, steps)
+        examples = Examples.of(*given, self._form(loss))
+        self._built_for(examples.batch[0])
+        return examples
+
+    def _source(self, given: tuple[Any, ...], loss: Loss | None, option: str, steps: int | None) -> Stored | Batches:
+        """Return what is read as it is needed: without a loss, inputs alone."""
+        form = self._form(loss)
+        if are_batches(given[0]):
+            return Batches(given[0], form, None if steps is None else _whole(option, steps))
+        _refuse_steps(option, steps)
+        stored = Stored.of(given, form)
+        self._built_for(stored.arrays[0])
+        return stored
+
+    def _validation(self, data: Any, steps: int | None) -> Examples | Stored | Batches:
+        if are_batches(data):
+            return self._examples((data, None, None), "validation_steps", steps)
+        if not isinstance(data, (tuple, list)) or len(data) not in (2, 3):
+            raise ValueError("validation_data must be (x, y) or (x, y, sample_weight), or batches of them")
+        x, y, *weights = data
+        return self._examples((x, y, weights[0] if weights else None), "validation_steps", steps)
+
+    def _form(self, loss: Loss | None) -> Form:
+        if not self._layers:
+            raise ValueError(f"{self.name} has no layers")
+        return Form(self._features, tuple(self._layers), loss, self.dtype, self.backend)
 
     def _chosen(self) -> _Compiled:
         if self._compiled is None:
@@ -233,7 +299,7 @@ class Sequential:
         return self._compiled
 
     def _weights(self) -> Weights:
-        return tuple(layer.variables.on(self.backend) for layer in self._layers)
+        return tuple([layer.variables.on(self.backend) for layer in self._layers])
 
     def _compiled_forward(self) -> Callable[[Weights, Array], Array]:
         if self._forward is None:
@@ -250,34 +316,36 @@ class Sequential:
     def _forget_compiled_functions(self) -> None:
         self._forward, self._trainer, self._state = None, None, None
 
-    def _steps_per_execution(self, steps: int, verbose: int) -> int:
-        return steps if self.backend.compiles or not verbose else math.ceil(steps / BAR_MOVES)
-
-    def _run_epoch(
-        self, examples: Examples, order: host.HostArray, batch_size: int, steps: int, progress: EpochProgress
-    ) -> Logs:
-        """Take a step on every batch of `order`, keep the weights reached, and return the epoch's loss and metrics."""
-        trainer = self._get_trainer()
-        state = trainer.start(self._weights(), self.dtype)
-        if self._state is not None:  # the weights may have been set since; the running averages go on
-            state = state._replace(slots=self._state.slots, t=self._state.t)
+    def _run_epoch(self, executions: Generator[Execution], progress: EpochProgress) -> Logs:
+        """Take every step of an epoch, keep the weights reached, and return the epoch's loss and metrics."""
         tally = Tally(["loss", *self._chosen().metrics])
-        for rows in _executions(order, batch_size, steps):
-            state, values = trainer.run(state, examples.batch, self.backend.asarray(rows))
-            weights = None if examples.weights is None else examples.weights[rows]
-            tally.add([self.backend.to_numpy(value) for value in values], weights)
-            progress.update(rows.shape[0], tally.logs())
+        state: State | None = None
+        for execution in executions:
+            state = state or self._start(execution)
+            order = None if execution.order is None else self.backend.asarray(execution.order)
+            state, values = self._get_trainer().run(state, execution.data, order)
+            tally.add([self.backend.to_numpy(value) for value in values], execution.weights)
+            progress.update(execution.steps, tally.logs())
+        assert state is not None  # an epoch has a step
         self._state = state
-        for layer, arrays in zip(self._layers, trainer.weights(state), strict=True):
+        for layer, arrays in zip(self._layers, self._get_trainer().weights(state), strict=True):
             layer.variables.replace(arrays, self.backend)
         return tally.logs()
 
-    def _evaluate(self, examples: Examples, rows_at_once: int) -> Logs:
-        trainer, weights = self._get_trainer(), self._weights()
+    def _start(self, execution: Execution) -> State:
+        """Return the state before an epoch's first step; what comes in batches may be the first that the model sees."""
+        self._built_for(execution.data[0])
+        state = self._get_trainer().start(self._weights(), self.dtype)
+        # The weights may have been set since the last epoch; the running averages go on.
+        return state if self._state is None else state._replace(slots=self._state.slots, t=self._state.t)
+
+    def _evaluate(self, source: Examples | Stored | Batches, size: int | None) -> Logs:
         tally = Tally(["loss", *self._chosen().metrics])
-        for part in examples.slices(rows_at_once):
-            values = trainer.evaluate(weights, part.batch)
-            tally.add([self.backend.to_numpy(value) for value in values], part.weights)
+        with closing(source.parts(size)) as parts:
+            for part in parts:
+                self._built_for(part.batch[0])
+                values = self._get_trainer().evaluate(self._weights(), part.batch)
+                tally.add([self.backend.to_numpy(value) for value in values], part.weights)
         return tally.logs()
 
 
@@ -289,14 +357,16 @@ class _Compiled(NamedTuple):
     metrics: dict[str, Metric]
 
 
-def _executions(order: host.HostArray, batch_size: int, steps: int) -> Iterator[host.HostArray]:
-    """Yield the rows of `order` as arrays of shape (steps or fewer, batch size), the smaller last batch on its own."""
-    whole = len(order) // batch_size * batch_size
-    batches = order[:whole].reshape(-1, batch_size)
-    for start in range(0, len(batches), steps):
-        yield batches[start : start + steps]
-    if whole < len(order):
-        yield order[None, whole:]
+def _refuse_with_batches(**options: Any) -> None:
+    """Refuse what batches bring themselves."""
+    given = [name for name, value in options.items() if value is not None]
+    if given:
+        raise ValueError(f"x gives batches, which leave no room for {' and '.join(given)}")
+
+
+def _refuse_steps(option: str, steps: int | None) -> None:
+    if steps is not None:
+        raise ValueError(f"{option} is for batches; arrays are taken as a whole")
 
 
 def _whole(name: str, value: int, least: int = 1) -> int:

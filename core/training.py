@@ -27,8 +27,8 @@ class Trainer:
 
     `run(state, data, order)` takes a step on every row of `order`, an array of shape (steps, batch) of indices into the
     examples of `data`, all in one compiled call where the library compiles; it returns the new state and every example's
-    loss and metrics, shape (steps, batch), as they were when its batch was reached. `evaluate(weights, data)` gives them for
-    all of `data`, shape (n,).
+    loss and metrics, shape (steps, batch), as they were when its batch was reached. With None for it `data` are batches
+    already, of shape (steps, batch, …). `evaluate(weights, data)` gives them for all of `data`, shape (n,).
     """
 
     def __init__(self, objective: Objective, optimizer: Optimizer, weights: Weights, backend: Backend) -> None:
@@ -48,8 +48,8 @@ class Trainer:
         """Return the weights of a state, layer by layer."""
         return self.training.weights(state, xp=self.backend.xp)
 
-    def _run(self, state: State, data: Batch, order: Array) -> tuple[State, Values]:
-        batches = tuple(self._gather(array, order) for array in data)
+    def _run(self, state: State, data: Batch, order: Array | None) -> tuple[State, Values]:
+        batches = data if order is None else tuple(self._gather(array, order) for array in data)
         return self.backend.fold(self._step, state, batches)
 
     def _gather(self, array: Array, order: Array) -> Array:

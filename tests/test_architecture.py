@@ -36,6 +36,7 @@ ARROWS = {
     "core.variables": {"backends", "backends.host"},
     "core.layers": {"backends", "backends.host", "core.*"},
     "core.data": {"backends", "backends.host", "core.*", *STANDARD},
+    "core.batches": {"backends", "backends.host", "core.*"},
     "core.training": {"backends", "core.*"},
     "core.sequential": {"backends", "backends.host", "core.*"},
     "core.history": {"backends.host"},

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from backends import ArraybenchError
 from bench import machine
 from bench.driver import usable_specs
 from bench.results import run_id
-from bench.selftest import kills, sabotage, verdicts
+from bench.selftest import kills, sabotage, streaming, verdicts
 from bench.table import make_folder, write_whole
 
 SEED = 20240218
@@ -44,6 +45,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     killed = _experiment(experiments, "kills", _kills, "kill real runs at random moments: nothing may be lost")
     killed.add_argument("--runs", type=int, default=kills.RUNS, metavar="N", help="how many runs to kill (%(default)s)")
     killed.add_argument("--seed", type=int, default=0, metavar="N", help="of the moments (%(default)s)")
+    read = _experiment(
+        experiments, "streaming", _streaming, "train from disk: what do many rows cost in memory and speed?"
+    )
+    read.add_argument(
+        "--rows", type=int, nargs=2, default=streaming.ROWS, metavar=("FEW", "MANY"), help="(%(default)s)"
+    )
     _experiment(experiments, "gate", _gate, "whether the gate refuses every planted fault, on every backend")
 
 
@@ -118,6 +125,20 @@ def _kills(options: argparse.Namespace) -> int:
     table = kills.experiment(folder, options.runs, options.seed, kills.plans(usable_specs()))
     print(kills.sentence(table), folder / "kills.csv", sep="\n")
     return int((table["outcome"] != "ok").any())
+
+
+def _streaming(options: argparse.Namespace) -> int:
+    """Train from disk and from memory; return 1 when a goal is missed."""
+    folder = _folder(options, "streaming")
+    rows: list[streaming.Row] = []
+    with Console(stderr=True).status("starting") as status, tempfile.TemporaryDirectory() as files:
+        for row in streaming.experiment(Path(files), usable_specs(), options.rows):
+            rows.append(row)
+            status.update(f"{row['backend']}: {row['rows']:,} rows in {row['place']}")
+            _save(folder / "streaming.csv", pd.DataFrame(rows))
+    frame = pd.DataFrame(rows)
+    _show(frame.drop(columns="loss"), folder / "streaming.csv")
+    return _told(streaming.missed(frame))
 
 
 def _save(file: Path, frame: pd.DataFrame) -> None:

@@ -89,8 +89,19 @@ def test_a_prediction_has_a_row_for_every_example_whatever_the_batch_size(backen
 def test_more_rows_than_are_computed_at_once_change_nothing(backend, coffee_net, monkeypatch, generator):
     model, x = coffee_net(on=backend), generator.normal(size=(10, 2))
     whole = model.predict(x)
-    monkeypatch.setattr(sequential, "ROWS_AT_ONCE", 4)
+    monkeypatch.setattr(sequential, "rows_at_once", lambda features: 4)
     np.testing.assert_allclose(model.predict(x), whole, rtol=1e-6)
+
+
+def test_one_row_costs_its_own_way_to_the_backend_and_no_others(backend, coffee_net, monkeypatch):
+    model, row = coffee_net(on=backend), np.zeros((1, 2), "float32")
+    model.predict(row)  # places the weights
+    placed, asarray = [], backend.asarray
+    monkeypatch.setattr(backend, "asarray", lambda *given: placed.append(given) or asarray(*given))
+    for use in (model.predict, model):
+        use(row)
+        assert [given is row for given, _ in placed] == [True]
+        placed.clear()
 
 
 def test_a_layer_on_its_own_runs_on_the_backend_that_the_variable_names(backend, monkeypatch, generator):
