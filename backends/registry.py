@@ -18,6 +18,7 @@ BUILT_IN = {
     "numpy": "backends.numpy:NumpyBackend",
     "cupy": "backends.cupy:CupyBackend",
     "jax": "backends.jax:JaxBackend",
+    "torch": "backends.torch:TorchBackend",
     "strict": "backends.strict:StrictBackend",
 }
 
