@@ -62,9 +62,7 @@ class TorchBackend(Backend):
     name = "torch"
     xp = xp
     compiles = True
-    flat_parameters = (
-        True  # a compiled step of the coffee network takes 12 µs so, and 18 with an array for each parameter
-    )
+    flat_parameters = True  # the coffee network's compiled step takes 12 µs, and 18 with an array for each parameter
 
     @classmethod
     def devices(cls) -> tuple[str, ...]:
@@ -142,6 +140,7 @@ class TorchBackend(Backend):
 # Inductor would unroll an epoch of 6,250 steps, and never be done. A function that folds therefore runs as it is written, and
 # the step of its fold is compiled.
 
+CLOCK = "arraybench"  # the name under which torch keeps how long it has compiled
 TRACING = "tracing"
 _within: ContextVar[Any] = ContextVar("_within", default=None)
 """What calls a fold: nobody that was compiled (None), a function that is traced, or one that folds: its steps, and a counter."""
@@ -265,9 +264,6 @@ def _inductor(graph: Any, arguments: list[Array]) -> Callable[..., list[Array]]:
         options = {"cpp_wrapper": arguments[0].device.type == "cpu"} if arguments else {}
         with dynamo_timed(CLOCK):
             return compile_fx(graph, arguments, config_patches=options)
-
-
-CLOCK = "arraybench"  # the name under which torch keeps how long it has compiled
 
 
 def _compile_seconds() -> float:
