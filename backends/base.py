@@ -48,6 +48,11 @@ class Backend(ABC):
         """Name the usable devices, the default one first; raise BackendError with the reason when there is none."""
 
     @classmethod
+    def why_not(cls, device: str) -> str | None:
+        """Return why a device that `devices` leaves out cannot be used, where the library says so."""
+        return None
+
+    @classmethod
     @abstractmethod
     def version(cls) -> str:
         """Return the array library's version."""

@@ -18,6 +18,7 @@ BUILT_IN = {
     "numpy": "backends.numpy:NumpyBackend",
     "cupy": "backends.cupy:CupyBackend",
     "jax": "backends.jax:JaxBackend",
+    "torch": "backends.torch:TorchBackend",
     "strict": "backends.strict:StrictBackend",
 }
 
@@ -76,7 +77,9 @@ def _match(device: str, found: Status, asked: str) -> str:
         kind, _, index = candidate.partition(":")
         if device in (candidate, index or "0") or (device in (kind, f"{kind}:0") and index in ("", "0")):
             return candidate
-    raise BackendError(f"{asked}: {found.name} has no device {device!r} here. {_usable()}")
+    reason = _load(found.name).why_not(device)
+    because = f": {reason}" if reason else ""
+    raise BackendError(f"{asked}: {found.name} has no device {device!r} here{because}. {_usable()}")
 
 
 @functools.cache

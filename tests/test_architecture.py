@@ -28,6 +28,7 @@ ARROWS = {
     "backends.numpy": {"backends.base", "backends.replay", "numpy", "array_api_compat", "threadpoolctl"},
     "backends.cupy": {"backends.base", "cupy", "array_api_compat"},
     "backends.jax": {"backends.base", "jax", "numpy"},
+    "backends.torch": {"backends.base", "torch", "numpy", "array_api_compat"},
     "backends.strict": {"backends.base", "array_api_strict", "numpy"},
     **dict.fromkeys(sorted(MATHEMATICS), MATHEMATICS | STANDARD),
     "core.initializers": {"backends.host"},

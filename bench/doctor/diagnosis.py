@@ -117,7 +117,12 @@ def precision(facts: Facts) -> Finding | None:
 
 def _full_precision(spec: str, variables: dict[str, str]) -> str:
     """Return the line after which this backend's float32 products are float32."""
-    own = {"jax": "JAX_DEFAULT_MATMUL_PRECISION", "cupy": "CUPY_TF32"}.get(spec.partition(":")[0])
+    switches = {
+        "jax": "JAX_DEFAULT_MATMUL_PRECISION",
+        "cupy": "CUPY_TF32",
+        "torch": "TORCH_ALLOW_TF32_CUBLAS_OVERRIDE",
+    }
+    own = switches.get(spec.partition(":")[0])
     if own in variables:
         return f"unset {own}"
     if own == "JAX_DEFAULT_MATMUL_PRECISION":

@@ -50,6 +50,12 @@ class Twin(Backend):
         return isinstance(array, np.ndarray)
 
 
+class Lame(Twin):
+    @classmethod
+    def why_not(cls, device):
+        return f"the {device} one is broken"
+
+
 class Broken(Twin):
     @classmethod
     def devices(cls):
@@ -80,6 +86,14 @@ def test_another_package_is_offered_when_a_name_is_wrong(another_package):
     another_package(twin=f"{__name__}:Twin")
     with pytest.raises(backends.BackendError, match=r"Usable here: .*twin:left, twin:right"):
         backends.get("twim")
+
+
+def test_a_device_that_is_not_there_is_refused_with_the_reason_where_the_library_says_it(another_package):
+    another_package(twin=f"{__name__}:Twin", lame=f"{__name__}:Lame")
+    with pytest.raises(backends.BackendError, match=r"twin has no device 'third' here\. Usable here: "):
+        backends.get("twin:third")
+    with pytest.raises(backends.BackendError, match=r"no device 'third' here: the third one is broken\. Usable here: "):
+        backends.get("lame:third")
 
 
 def test_another_package_cannot_take_over_a_built_in_name(another_package):

@@ -251,6 +251,7 @@ def test_backends_on_unequal_threads_are_noted(numpy, jax, others, severity, lin
         ({"jax:gpu:0": "tf32"}, {"JAX_DEFAULT_MATMUL_PRECISION": "x"}, "unset JAX_DEFAULT_MATMUL_PRECISION"),
         ({"jax:gpu:0": "bfloat16"}, {}, "export JAX_DEFAULT_MATMUL_PRECISION=highest"),
         ({"cupy:gpu:0": "tf32"}, {"CUPY_TF32": "1"}, "unset CUPY_TF32"),
+        ({"torch:gpu:0": "tf32"}, {"TORCH_ALLOW_TF32_CUBLAS_OVERRIDE": "1"}, "unset TORCH_ALLOW_TF32_CUBLAS_OVERRIDE"),
         ({"cupy:gpu:0": "tf32", "jax:gpu:0": "float32"}, {}, "export NVIDIA_TF32_OVERRIDE=0"),
         ({"mylib:gpu:0": "tf32"}, {"CUPY_TF32": "1"}, "export NVIDIA_TF32_OVERRIDE=0"),
     ],
