@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import subprocess
 import sys
 from pathlib import Path
@@ -29,21 +28,24 @@ def torch(request):
 
 # The namespace
 
-VALUES = [[-1.5, -0.0, 0.0, 2.0], [np.nan, np.inf, -np.inf, 700.0], []]
-NUMBERS = [0.0, -1.0, 1, True, 2.5, np.inf, -np.inf, np.nan]
 
-
-KINDS = [*itertools.product(("minimum", "maximum"), ("float32", "float64", "int32")), ("logaddexp", "float32")]
-
-
-@pytest.mark.parametrize(("name", "dtype"), KINDS)
-@pytest.mark.parametrize("number", NUMBERS)
-def test_a_number_beside_an_array_is_what_it_is_to_the_compatible_namespace(torch, name, dtype, number):
-    for values in VALUES if dtype.startswith("float") else [[-1, 0, 2]]:
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("number", [0.0, -1.0, 2.5, np.inf, -np.inf])
+@pytest.mark.parametrize("name", ["minimum", "maximum", "logaddexp"])
+def test_a_number_beside_an_array_is_an_array_of_it(torch, name, number, dtype):
+    for values in ([-1.5, -0.0, 0.0, 2.0], [np.nan, np.inf, -np.inf, 700.0], [], 3.0):
         x = torch.asarray(values, dtype)
-        got, expected = getattr(torch.xp, name)(x, number), getattr(compat, name)(x, number)
+        got, expected = getattr(torch.xp, name)(x, number), getattr(compat, name)(x, torch.xp.full_like(x, number))
         assert got.dtype == expected.dtype
         np.testing.assert_array_equal(torch.to_numpy(got), torch.to_numpy(expected), strict=True)
+
+
+@pytest.mark.parametrize("name", ["minimum", "maximum"])
+@pytest.mark.parametrize(("given", "other"), [([1.0], [2.0]), ([1, 3], [2, 2]), ([1.0], [np.nan]), ([[1], [3]], [2])])
+def test_arrays_beside_each_other_are_left_to_the_compatible_namespace(torch, name, given, other):
+    x, y = torch.asarray(given), torch.asarray(other)
+    expected = getattr(np, name)(np.asarray(given), np.asarray(other))
+    np.testing.assert_array_equal(torch.to_numpy(getattr(torch.xp, name)(x, y)), expected, strict=True)
 
 
 @pytest.mark.parametrize(
@@ -161,7 +163,7 @@ def test_a_fold_in_a_compiled_function_traces_its_step_once(torch):
 
     def step(state, batch):
         traced.append("step")
-        return torch.xp.minimum(state + batch[0], 100), (state,)
+        return torch.xp.minimum(state + batch[0], 100.0), (state,)
 
     compiled = torch.compile(lambda state, xs: torch.fold(lambda *given: step(*given), state, (xs,)))
     for start in (0.0, 1.0):
