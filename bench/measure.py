@@ -30,7 +30,7 @@ WATCHED_S, HELPED_SHARE = 0.02, 0.3  # other threads help where they work so muc
 SPREAD_S = 0.12  # Linux takes 0.1 s to give threads that woke on one core a core each
 BUDGET_TOLERANCE = 0.25  # the parts of a trip may differ from the whole by so much of it,
 BUDGET_SLACK_S = 1e-4  # or by the few calls of Python between them
-LONG_CALL_S = 1.0  # its threads have long been spread out when it ends, and it is not called for warmth alone
+LONG_CALL_S = 2.0  # its threads have long been spread out when it ends, and it is not called for warmth alone
 SETTLE_S, SETTLED_SHARE, LONGEST_SETTLE_S = 2e-3, 0.2, 0.2
 
 

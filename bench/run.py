@@ -77,12 +77,13 @@ def _resume(options: argparse.Namespace, facts: dict[str, Any]) -> Journal:
     """Return the journal of the run to finish; raise where it cannot be what the options say, or a backend is gone."""
     journal = Journal.resume(options.results / options.resume, facts)
     asked = _plan(options, journal.plan)
-    for option, field in PLANNED.items():
-        if getattr(asked, field) != getattr(journal.plan, field):
-            named = "--suite" if option == "--only" and options.only is None else option
-            raise ArraybenchError(
-                f"{named} is not what {journal.folder} was begun with; leave it out to finish that run"
-            )
+    other = [option for option, field in PLANNED.items() if getattr(asked, field) != getattr(journal.plan, field)]
+    if options.suite and not _belongs(journal.plan, options.suite):
+        other.insert(0, "--suite")
+    if other:
+        raise ArraybenchError(
+            f"{other[0]} is not what {journal.folder} was begun with; leave it out to finish that run"
+        )
     for spec in journal.plan.specs:
         if peers.is_peer(spec):
             continue

@@ -29,26 +29,25 @@ class Eager(Peer):
     def to_numpy(self, array: Any) -> Any:
         return array.detach().numpy()
 
-    def compiled(self, model: nn.Module) -> Any:
-        """Return the model as it is to be called."""
-        return model
+    def compiled(self, function: Any) -> Any:
+        """Return a function, or a model, as it is to be called."""
+        return function
 
     def fit(self, network: Network, batch_size: int, learning_rate: float) -> Epoch:
         model, criterion = _model(network), LOSSES[network.output]()
-        forward = self.compiled(model)
+        loss_of = self.compiled(lambda x, y: criterion(model(x), y))
 
         def epoch(weights, x, y):  # type: ignore[no-untyped-def]
             _load(model, weights)
             optimizer = torch.optim.Adam(model.parameters(), lr=learning_rate, eps=1e-7, fused=True)
-            dataset, total = TensorDataset(x, y), torch.zeros(())
+            dataset, losses = TensorDataset(x, y), []
             for start in range(0, len(dataset), batch_size):
-                xb, yb = dataset[start : start + batch_size]
-                loss = criterion(forward(xb), yb)
+                loss = loss_of(*dataset[start : start + batch_size])
                 loss.backward()
                 optimizer.step()
                 optimizer.zero_grad()
-                total += loss.detach() * len(xb)
-            return [(layer.weight.T, layer.bias) for layer in _dense(model)], total / len(dataset)
+                losses.append(loss.detach())
+            return [(layer.weight.T, layer.bias) for layer in _dense(model)], torch.stack(losses).mean()
 
         return epoch
 
@@ -65,15 +64,15 @@ class Eager(Peer):
 
 
 class Compiled(Eager):
-    """The same under `torch.compile`, which needs a compiler of C++ on a CPU."""
+    """The model with its loss under `torch.compile`, which needs a compiler of C++ on a CPU."""
 
     def __init__(self, name: str) -> None:
         if not (shutil.which("g++") or shutil.which("clang++")):
             raise BackendError("torch.compile needs a compiler of C++ (g++ or clang++)")
         super().__init__(name)
 
-    def compiled(self, model: nn.Module) -> Any:
-        return torch.compile(model)
+    def compiled(self, function: Any) -> Any:
+        return torch.compile(function)
 
 
 def _model(network: Network) -> nn.Sequential:
