@@ -184,7 +184,7 @@ def prepare(
         started = _start(case, backend, affordable) if affordable > 1 else started
     expected = started.problem.oracle()
     settle()
-    helped = started.warm_call_s < LONG_CALL_S and _spread(started.call, backend)
+    helped = started.warm_call_s < LONG_CALL_S and _is_helped(started.call, backend)
     try:
         budget, once_s, outputs = _round_trips(started, backend)
         error = gate.judge(case, outputs, expected)
@@ -234,21 +234,24 @@ def _start(case: Case, backend: Backend, examples: int) -> _Started:
     return _Started(problem, call, examples, first_call_s, compile_s)
 
 
-def _spread(call: Callable[[], Tree], backend: Backend) -> bool:
-    """Call until the threads at work have a core each; tell whether any but the caller's work: those of a BLAS, or of XLA.
+def _is_helped(call: Callable[[], Tree], backend: Backend) -> bool:
+    """Tell whether other threads than the caller's work on a call: those of a BLAS, or of XLA."""
+    with Stopwatch() as watch:
+        while watch.so_far() < WATCHED_S:
+            seconds(call, backend)
+    return watch.helpers_cpu_seconds > HELPED_SHARE * watch.seconds
+
+
+def _spread(call: Callable[[], Tree], backend: Backend) -> None:
+    """Call until the threads at work have a core each.
 
     Threads that slept may wake on one core. Spinning there for each other, as those of a BLAS do, they take 24 ms for a product
     of 0.6; handing work to each other, as XLA's do, they may even be quicker. Neither lasts in a long row of calls: the system
     spreads them out.
     """
-    with Stopwatch() as whole:
-        with Stopwatch() as watch:
-            while watch.so_far() < WATCHED_S:
-                seconds(call, backend)
-        helped = watch.helpers_cpu_seconds > HELPED_SHARE * watch.seconds
-        while helped and whole.so_far() < SPREAD_S:
+    with Stopwatch() as watch:
+        while watch.so_far() < SPREAD_S:
             seconds(call, backend)
-    return helped
 
 
 def _once_s(started: _Started, backend: Backend) -> float:

@@ -125,11 +125,15 @@ def hashed_in(threads):
 
 
 @pytest.mark.parametrize("threads", [0, 1, 2])
-def test_a_call_that_other_threads_work_on_is_known_and_called_until_they_are_spread_out(threads, numpy):
-    with measure.Stopwatch() as watch:
-        helped = measure._spread(hashed_in(threads), numpy)
-    assert helped == bool(threads)
-    assert (watch.seconds >= measure.SPREAD_S) or not helped
+def test_a_call_that_other_threads_work_on_is_known(threads, numpy):
+    assert measure._is_helped(hashed_in(threads, numpy), numpy) == bool(threads)
+
+
+def test_a_helped_case_is_called_until_its_threads_are_spread_out(numpy):
+    subject = measure.Subject(lambda: time.sleep(0.001), numpy, 1e-3, {}, helped=True)
+    with Stopwatch() as watch:
+        subject._warm()
+    assert watch.seconds >= measure.SPREAD_S
 
 
 def test_a_helped_case_costs_its_warming_and_gets_one_longer_block(numpy):
