@@ -126,7 +126,7 @@ def hashed_in(threads):
 
 @pytest.mark.parametrize("threads", [0, 1, 2])
 def test_a_call_that_other_threads_work_on_is_known(threads, numpy):
-    assert measure._is_helped(hashed_in(threads, numpy), numpy) == bool(threads)
+    assert measure._is_helped(hashed_in(threads), numpy) == bool(threads)
 
 
 def test_a_helped_case_is_called_until_its_threads_are_spread_out(numpy):
