@@ -331,7 +331,7 @@ def _may_take_fewer_examples(case: Case) -> bool:
 def _refuse_endless_loops(case: Case, backend: Backend, budget_s: float) -> None:
     """Raise where one example would take longer than the budget, told from what it takes on a network that is small."""
     products, probe = workloads.loop_products(case), replace(case, network=PROBE.name)
-    if products <= workloads.loop_products(probe):
+    if not products or products < workloads.loop_products(probe):
         return
     guess_s = _example_s(probe, backend) * products / workloads.loop_products(probe)
     if guess_s > budget_s:

@@ -3,6 +3,7 @@
 import hashlib
 import threading
 import time
+from dataclasses import replace
 
 import pytest
 
@@ -147,3 +148,11 @@ def test_a_loop_over_examples_takes_fewer_of_them_but_not_so_few_that_an_update_
     assert step.facts["batch_size"] == measure.MOST_LOOP_EXAMPLES
     whole = measure.prepare(Case("step", "coffee-2-3-1", "matmul", 400), numpy, 1.0)
     assert whole.facts["batch_size"] == 400
+
+
+def test_a_loop_on_the_network_that_is_asked_first_is_held_to_the_budget_too(numpy):
+    case = Case("forward", measure.PROBE.name, "multiplication", 400)
+    with pytest.raises(UnmeasuredError, match="the budget of a case is 1e-07 s") as refused:
+        prepare(case, numpy, 1e-7)
+    assert refused.value.status == "timed_out"
+    assert prepare(replace(case, implementation="matmul"), numpy, 1e-7).facts["checked"]
