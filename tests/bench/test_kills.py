@@ -211,7 +211,8 @@ def test_ctrl_c_ends_a_run_in_one_sentence_and_without_a_word_from_its_workers(t
         env=os.environ | marking(run),
         process_group=0,
     )
-    wait_until(lambda: marked(run) > 1)  # the driver and a worker, which still imports
+    # The driver, past asking the machine what it is, and a worker, which still imports.
+    wait_until(lambda: (run / FILE).exists() and marked(run) > 1)
     os.killpg(process.pid, signal.SIGINT)
     printed, error = process.communicate()
     assert process.returncode == 130
