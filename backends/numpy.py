@@ -67,7 +67,7 @@ class NumpyBackend(Backend):
 
     def __init__(self, device: str = "cpu") -> None:
         self.device = device
-        self._recordings: weakref.WeakKeyDictionary[Step, dict[Any, replay.Recording]] = weakref.WeakKeyDictionary()
+        self._recordings: weakref.WeakKeyDictionary[Step, replay.Known] = weakref.WeakKeyDictionary()
 
     def asarray(self, host: Any, dtype: str | None = None) -> Array:
         return np.asarray(host, dtype=dtype)

@@ -203,7 +203,11 @@ class Recording:
         collections.deque(map(operator.call, self._program), maxlen=0)
 
 
-def fold(step: Step, state: Tree, batches: tuple[Array, ...], known: dict[Any, Recording]) -> tuple[Tree, Tree]:
+Known = dict[Any, Recording | None]
+"""By the shapes and dtypes of state and batch: a step's recording, or None where it has none."""
+
+
+def fold(step: Step, state: Tree, batches: tuple[Array, ...], known: Known) -> tuple[Tree, Tree]:
     """Fold as `Backend.fold` does, by a recording of the first step; `known` keeps the recordings of this step.
 
     Raises UnrecordableError, with nothing changed, for a step that cannot be replayed.
@@ -214,8 +218,11 @@ def fold(step: Step, state: Tree, batches: tuple[Array, ...], known: dict[Any, R
     first = tuple(np.asarray(stacked[0]) for stacked in batches)
     shapes = tuple((x.shape, x.dtype) for x in (*map(np.asarray, leaves(state)), *first))
     if shapes not in known:
+        known[shapes] = None  # until it has passed; who was refused is not tried again
         known[shapes] = _checked(step, state, first)
     recording = known[shapes]
+    if recording is None:
+        raise UnrecordableError("a step that was refused before")
     for buffer, array in zip(recording.state, leaves(state), strict=True):
         buffer[...] = array
     outputs = tuple(np.empty((steps, *array.shape), array.dtype) for array in recording.output)

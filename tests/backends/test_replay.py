@@ -100,9 +100,25 @@ def test_what_a_fold_returns_is_left_alone_by_the_next():
 
 def test_what_a_fold_is_given_is_left_alone():
     state, stacked = start(18), batches()
-    for array in (*leaves(state), *stacked):
+    given_arrays = (*leaves(state), *stacked)
+    copies = [np.array(x) for x in given_arrays]
+    for array in given_arrays:
         array.flags.writeable = False
     replay.fold(train, state, stacked, {})
+    assert all(map(np.array_equal, given_arrays, copies))
+
+
+def test_a_step_that_was_refused_is_not_recorded_again():
+    calls, known = [], {}
+
+    def step(state, batch):
+        calls.append(batch)
+        return decides(state, batch)
+
+    for _ in range(3):
+        with pytest.raises(UnrecordableError):
+            replay.fold(step, np.ones(4), (np.ones((6, 4)),), known)
+    assert len(calls) == 1
 
 
 # What a recording puts in place
