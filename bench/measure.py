@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from backends import Backend, BackendError, Tree
+from backends.base import leaves
 from bench import gate, workloads
 from bench.cases import CONTROL, Case
 from bench.networks import ZERO_OR_ONE as PROBE
@@ -102,7 +103,7 @@ class Call:
     def __init__(self, problem: Problem, backend: Backend) -> None:
         self._problem, self._backend = problem, backend
         self._arguments = _place(problem, backend)
-        self._heap = Heap(max(array.nbytes for array in _leaves(problem.inputs)))
+        self._heap = Heap(max(array.nbytes for array in leaves(problem.inputs)))
 
     def __call__(self) -> Tree:
         return self._problem.function(*self._arguments)
@@ -177,10 +178,8 @@ def prepare(
         _refuse_endless_loops(case, backend, budget_s)
     reducible = examples is None and _may_take_fewer_examples(case)
     started = _start(case, backend, 1 if reducible else examples or _most_examples(case))
-    once_s = 0.0
     if reducible:
-        once_s = _once_s(started, backend)
-        affordable = min(_most_examples(case), int(LONGEST_LOOP_CALL_S / once_s))
+        affordable = min(_most_examples(case), int(LONGEST_LOOP_CALL_S / _once_s(started, backend)))
         started = _start(case, backend, affordable) if affordable > 1 else started
     expected = started.problem.oracle()
     settle()
@@ -355,7 +354,3 @@ def _tree_map(function: Callable[[Any], Any], tree: Tree) -> Tree:
     if isinstance(tree, tuple):
         return tuple(_tree_map(function, branch) for branch in tree)
     return function(tree)
-
-
-def _leaves(tree: Tree) -> list[Any]:
-    return [leaf for branch in tree for leaf in _leaves(branch)] if isinstance(tree, tuple) else [tree]

@@ -9,30 +9,26 @@ for each fresh process, and Student's interval over them. A time that grows fast
 from __future__ import annotations
 
 import argparse
-import json
 import math
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
-from pathlib import Path
-from statistics import fmean, stdev
+from dataclasses import asdict, dataclass, replace
+from statistics import fmean
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from rich.console import Console
 from rich.table import Table
-from scipy.special import stdtrit
 
 import backends
 from backends import ArraybenchError
-from bench import machine, statistics
+from bench import statistics
 from bench.cases import Case
 from bench.driver import usable_specs
+from bench.experiments import add_folder_options, new_folder, save
 from bench.networks import COFFEE, WIDE, WIDTHS, wide
 from bench.processes import WorkerLostError, WorkerProcess
 from bench.report import scaled
-from bench.results import run_id
-from bench.table import make_folder, write_whole
 
 PROCESSES = 3
 BLOCK_S = 0.05
@@ -68,8 +64,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--backends", metavar="A,B", help="backends, as ARRAY_BACKEND takes them (default: all)")
     parser.add_argument("--axes", metavar="A,B", help="of rows, batch, width and square (default: all)")
     parser.add_argument("--processes", type=int, default=PROCESSES, metavar="N", help="fresh processes (%(default)s)")
-    parser.add_argument("--results", type=Path, default=Path("results"), metavar="DIR", help="where its folder is made")
-    parser.add_argument("--name", help="the folder's name (default: time, machine and scaling)")
+    add_folder_options(parser)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -79,10 +74,7 @@ def run(options: argparse.Namespace) -> int:
     if unknown := [name for name in chosen if name not in known]:
         raise ArraybenchError(f"--axes {','.join(unknown)}: no such axis; there are {', '.join(known)}")
     specs = [backends.get(name).spec for name in options.backends.split(",")] if options.backends else usable_specs()
-    facts = machine.describe()
-    folder = options.results / (options.name or f"{run_id(None, facts['machine_id'])}-scaling")
-    make_folder(folder)
-    write_whole(folder / "machine.json", json.dumps(facts, indent=2) + "\n")
+    folder = new_folder(options, "scaling")
     rows: list[dict[str, Any]] = []
     with Console(stderr=True).status("starting") as status:
         for process in range(options.processes):
@@ -90,9 +82,9 @@ def run(options: argparse.Namespace) -> int:
                 for row in measure([known[name] for name in chosen], spec):
                     rows.append({"process": process} | row)
                     status.update(f"process {process + 1} of {options.processes}: {spec} {row['axis']} {row['size']}")
-                    write_whole(folder / "scaling.csv", pd.DataFrame(rows).to_csv(index=False))
+                    save(folder / "scaling.csv", pd.DataFrame(rows))
     found = exponents(pd.DataFrame(rows))
-    write_whole(folder / "exponents.csv", found.to_csv(index=False))
+    save(folder / "exponents.csv", found)
     show(found, Console())
     print(f"\n{folder / 'exponents.csv'}")
     return int(found["too_steep"].any())
@@ -106,8 +98,7 @@ def measure(chosen: list[Axis], spec: str) -> Iterator[dict[str, Any]]:
         for axis in chosen:
             for size, case in axis.cases.items():
                 row = {"axis": axis.name, "power": axis.power, "backend": spec, "size": size}
-                case = Case(case.workload, case.network, implementation, case.batch_size) if case.network else case
-                yield row | _time(worker, case)
+                yield row | _time(worker, replace(case, implementation=implementation))
                 worker.ask({"do": "forget"})
     finally:
         worker.stop()
@@ -131,7 +122,7 @@ def exponents(rows: pd.DataFrame) -> pd.DataFrame:
         power, largest = own["power"].iloc[0], own["size"].max()
         steep = own[own["size"] >= largest / LAST ** (1 / power)]
         slopes = [slope(each["size"], each["seconds"]) for _, each in steep.groupby("process")]
-        middle, reach = fmean(slopes), _reach(slopes)
+        middle, reach = fmean(slopes), statistics.reach(slopes)
         ends = own.groupby("size")["seconds"].median()
         found.append(
             {
@@ -154,13 +145,6 @@ def exponents(rows: pd.DataFrame) -> pd.DataFrame:
 def slope(sizes: Any, seconds: Any) -> float:
     """Return the power of the size by which the seconds grow, by least squares on logarithms."""
     return float(np.polyfit(np.log(np.asarray(sizes, float)), np.log(np.asarray(seconds, float)), 1)[0])
-
-
-def _reach(slopes: list[float]) -> float:
-    """Return how far Student's interval reaches to either side; NaN where a single process cannot tell."""
-    if len(slopes) < 2:
-        return math.nan
-    return float(stdtrit(len(slopes) - 1, 0.5 + statistics.CONFIDENCE / 2)) * stdev(slopes) / math.sqrt(len(slopes))
 
 
 def show(found: pd.DataFrame, console: Console) -> None:

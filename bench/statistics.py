@@ -70,11 +70,15 @@ def midmean(samples: Iterable[float]) -> float:
 
 def over_processes(logs: Sequence[float]) -> Estimate:
     """Return exp(mean) of one logarithm a process, with Student's interval at `CONFIDENCE`."""
-    mean = fmean(logs)
-    if len(logs) < 2:
-        return Estimate(math.exp(mean), math.nan, math.nan)
-    reach = _threshold(len(logs)) * stdev(logs) / math.sqrt(len(logs))
-    return Estimate(math.exp(mean), _bounded_exp(mean - reach), _bounded_exp(mean + reach))
+    mean, either_way = fmean(logs), reach(logs)
+    return Estimate(math.exp(mean), _bounded_exp(mean - either_way), _bounded_exp(mean + either_way))
+
+
+def reach(values: Sequence[float]) -> float:
+    """Return how far Student's interval at `CONFIDENCE` reaches from the mean, either way; NaN for a single value."""
+    if len(values) < 2:
+        return math.nan
+    return _threshold(len(values)) * stdev(values) / math.sqrt(len(values))
 
 
 def time(own: Blocks) -> Estimate:

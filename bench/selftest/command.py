@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -14,11 +13,9 @@ from rich.table import Table
 
 import backends
 from backends import ArraybenchError
-from bench import machine
 from bench.driver import usable_specs
-from bench.results import run_id
+from bench.experiments import add_folder_options, new_folder, save
 from bench.selftest import kills, sabotage, streaming, verdicts
-from bench.table import make_folder, write_whole
 
 SEED = 20240218
 TRIALS, PROCESSES, PYTEST_TRIALS = 16, 16, 3
@@ -62,18 +59,8 @@ def _experiment(
 ) -> argparse.ArgumentParser:
     parser = experiments.add_parser(name, help=purpose)
     parser.set_defaults(command=command)
-    parser.add_argument("--results", type=Path, default=Path("results"), metavar="DIR", help="where its folder is made")
-    parser.add_argument("--name", help="the folder's name (default: time, machine and experiment)")
+    add_folder_options(parser)
     return parser
-
-
-def _folder(options: argparse.Namespace, experiment: str) -> Path:
-    """Return a new folder for an experiment, with what a reader must know of the machine in it."""
-    facts = machine.describe()
-    folder = options.results / (options.name or f"{run_id(None, facts['machine_id'])}-{experiment}")
-    make_folder(folder)
-    write_whole(folder / "machine.json", json.dumps(facts, indent=2) + "\n")
-    return folder
 
 
 def _verdicts(options: argparse.Namespace) -> int:
@@ -82,7 +69,7 @@ def _verdicts(options: argparse.Namespace) -> int:
     tried = [setting for setting in every if options.only in (None, setting.kind)]
     if not tried:
         raise ArraybenchError(f"--only {options.only}: no such kind; there are {', '.join(own.kind for own in every)}")
-    folder = _folder(options, "verdicts")
+    folder = new_folder(options, "verdicts")
     rows: list[verdicts.Row] = []
     with Console(stderr=True).status("starting") as status:
         for number in range(max(options.trials, options.pytest_trials)):
@@ -91,7 +78,7 @@ def _verdicts(options: argparse.Namespace) -> int:
                 rows += verdicts.trial(tried, number, options.processes, SEED)
             if number < options.pytest_trials:
                 rows += verdicts.pytest_trial(tried, number)
-            _save(folder / "verdicts.csv", pd.DataFrame(rows))
+            save(folder / "verdicts.csv", pd.DataFrame(rows))
     frame = pd.DataFrame(rows)
     _show(verdicts.summary(frame), folder / "verdicts.csv")
     return _told(verdicts.missed(frame))
@@ -99,7 +86,7 @@ def _verdicts(options: argparse.Namespace) -> int:
 
 def _gate(options: argparse.Namespace) -> int:
     """Plant every fault on every backend; return 1 when one passes the gate."""
-    folder = _folder(options, "gate")
+    folder = new_folder(options, "gate")
     usable = [found for found in backends.status() if found.usable]
     rows: list[dict[str, object]] = []
     with Console(stderr=True).status("starting") as status:
@@ -108,7 +95,7 @@ def _gate(options: argparse.Namespace) -> int:
             for row in sabotage.rejections(backends.get(spec)):
                 rows.append(row)
                 status.update(f"{spec}: {len(rows)} planted")
-            _save(folder / "gate.csv", pd.DataFrame(rows))
+            save(folder / "gate.csv", pd.DataFrame(rows))
     frame = pd.DataFrame(rows)
     counts = frame.groupby("backend", sort=False).agg(
         faults=("fault", "nunique"), planted=("fault", "size"), rejected=("rejected", "sum")
@@ -121,7 +108,7 @@ def _gate(options: argparse.Namespace) -> int:
 def _kills(options: argparse.Namespace) -> int:
     """Kill runs and resume them; return 1 when one lost something."""
     kills.require_proc()
-    folder = _folder(options, "kills")
+    folder = new_folder(options, "kills")
     table = kills.experiment(folder, options.runs, options.seed, kills.plans(usable_specs()))
     print(kills.sentence(table), folder / "kills.csv", sep="\n")
     return int((table["outcome"] != "ok").any())
@@ -129,20 +116,16 @@ def _kills(options: argparse.Namespace) -> int:
 
 def _streaming(options: argparse.Namespace) -> int:
     """Train from disk and from memory; return 1 when a goal is missed."""
-    folder = _folder(options, "streaming")
+    folder = new_folder(options, "streaming")
     rows: list[streaming.Row] = []
     with Console(stderr=True).status("starting") as status, tempfile.TemporaryDirectory() as files:
         for row in streaming.experiment(Path(files), usable_specs(), options.rows):
             rows.append(row)
             status.update(f"{row['backend']}: {row['rows']:,} rows in {row['place']}")
-            _save(folder / "streaming.csv", pd.DataFrame(rows))
+            save(folder / "streaming.csv", pd.DataFrame(rows))
     frame = pd.DataFrame(rows)
     _show(frame.drop(columns="loss"), folder / "streaming.csv")
     return _told(streaming.missed(frame))
-
-
-def _save(file: Path, frame: pd.DataFrame) -> None:
-    write_whole(file, frame.to_csv(index=False))
 
 
 def _show(frame: pd.DataFrame, file: Path) -> None:
