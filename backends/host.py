@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -69,3 +70,8 @@ def itemsize(dtype: str) -> int:
 def columns(*arrays: HostArray) -> HostArray:
     """Return one-dimensional arrays as the columns of a matrix."""
     return np.stack(arrays, axis=1)
+
+
+def read_table(path: Path) -> HostArray:
+    """Return the numbers of a text file with commas between its columns; one that is compressed, as its ending says."""
+    return np.loadtxt(path, delimiter=",")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -91,6 +92,10 @@ def _error(name: str, output: Any, right: Any, dtype: str | None, by_norm: bool)
         raise MismatchError(f"{name} is of {output.dtype}, the case of {dtype}")
     if lost := output.size - np.count_nonzero(np.isfinite(output)):
         raise MismatchError(f"{name} is not the oracle's: {lost} of its {output.size} numbers are not finite")
-    scale = max(float(np.sqrt(np.mean(right**2))), float(np.finfo(float).tiny))
-    difference = np.abs(output - right)
-    return float(np.sqrt(np.mean(difference**2)) if by_norm else np.max(difference)) / scale
+    difference = np.subtract(output, right, dtype=float)
+    error = _root_mean_square(difference) if by_norm else max(difference.max(initial=0.0), -difference.min(initial=0.0))
+    return float(error) / max(_root_mean_square(right), float(np.finfo(float).tiny))
+
+
+def _root_mean_square(array: Any) -> float:
+    return math.sqrt(np.vdot(array, array) / array.size)

@@ -21,13 +21,13 @@ from bench.placement import Heap
 from bench.workloads import Problem
 
 SHORTEST_SAMPLE_S = 2e-4  # shorter calls are timed several at once, so that reading the clock does not show
-LONGEST_LOOP_CALL_S = 0.02  # a call whose Python loops would take longer gets fewer examples,
-MOST_LOOP_EXAMPLES = 64  # and none gets more: what it costs for one holds for any number, and compiling grows with it
+LONGEST_LOOP_CALL_S = 0.01  # a call whose Python loops would take longer gets fewer examples,
+MOST_LOOP_EXAMPLES = 32  # and none gets more: what it costs for one holds for any number, and compiling grows with it
 CHEAP_CALL_S = 0.01
 REPEATS, TRIPS_S = 5, 0.02  # a part of the time budget is the median of so many round trips, or of as many as fit
 MOST_SAMPLES = 50  # of a block
 WARM_WITHIN, LONGEST_WARM_UP_S = 1.25, 0.1
-WATCHED_S, HELPED_SHARE = 0.02, 0.3  # other threads help where they work so much of the time
+WATCHED_S, TELLING_S, HELPED_SHARE = 0.01, 0.1, 0.3  # other threads help where they work so much of the time
 SPREAD_S = 0.12  # Linux takes 0.1 s to give threads that woke on one core a core each
 BUDGET_TOLERANCE = 0.25  # the parts of a trip may differ from the whole by so much of it,
 BUDGET_SLACK_S = 1e-4  # or by the few calls of Python between them
@@ -176,14 +176,15 @@ def prepare(
     _require(case, backend)
     if examples is None:
         _refuse_endless_loops(case, backend, budget_s)
-    reducible = examples is None and _may_take_fewer_examples(case)
-    started = _start(case, backend, 1 if reducible else examples or _most_examples(case))
-    if reducible:
-        affordable = min(_most_examples(case), int(LONGEST_LOOP_CALL_S / _once_s(started, backend)))
+    if examples is None and _may_take_fewer_examples(case):
+        started, example_s = _one_example(case, backend)
+        affordable = min(_most_examples(case), int(LONGEST_LOOP_CALL_S / example_s))
         started = _start(case, backend, affordable) if affordable > 1 else started
+    else:
+        started = _start(case, backend, examples or _most_examples(case))
     expected = started.problem.oracle()
     settle()
-    helped = started.warm_call_s < LONG_CALL_S and _is_helped(started.call, backend)
+    helped = started.warm_call_s < LONG_CALL_S and _is_helped(started, backend)
     try:
         budget, once_s, outputs = _round_trips(started, backend)
         error = gate.judge(case, outputs, expected)
@@ -214,6 +215,8 @@ class _Started:
     examples: int
     first_call_s: float
     compile_s: float
+    helpers_s: float
+    """The processor seconds of other threads in the first call."""
 
     @property
     def warm_call_s(self) -> float:
@@ -228,16 +231,19 @@ def _start(case: Case, backend: Backend, examples: int) -> _Started:
         raise UnmeasuredError("unavailable", str(error)) from error
     call = Call(problem, backend)
     compiled_s = backend.compile_seconds()
-    first_call_s = seconds(call, backend)
+    with Stopwatch() as watch:
+        first_call_s = seconds(call, backend)
     compile_s = backend.compile_seconds() - compiled_s
-    return _Started(problem, call, examples, first_call_s, compile_s)
+    return _Started(problem, call, examples, first_call_s, compile_s, watch.helpers_cpu_seconds)
 
 
-def _is_helped(call: Callable[[], Tree], backend: Backend) -> bool:
-    """Tell whether other threads than the caller's work on a call: those of a BLAS, or of XLA."""
+def _is_helped(started: _Started, backend: Backend) -> bool:
+    """Tell whether other threads than the caller's work on a call, those of a BLAS or of XLA; a long first call tells already."""
+    if started.warm_call_s > TELLING_S:
+        return started.helpers_s - started.compile_s > HELPED_SHARE * started.warm_call_s
     with Stopwatch() as watch:
         while watch.so_far() < WATCHED_S:
-            seconds(call, backend)
+            seconds(started.call, backend)
     return watch.helpers_cpu_seconds > HELPED_SHARE * watch.seconds
 
 
@@ -332,16 +338,18 @@ def _refuse_endless_loops(case: Case, backend: Backend, budget_s: float) -> None
     products, probe = workloads.loop_products(case), replace(case, network=PROBE.name)
     if not products or products < workloads.loop_products(probe):
         return
-    guess_s = _example_s(probe, backend) * products / workloads.loop_products(probe)
+    _, example_s = _one_example(probe, backend)
+    guess_s = example_s * products / workloads.loop_products(probe)
     if guess_s > budget_s:
         reason = f"one example would take about {guess_s:.2g} s; the budget of a case is {budget_s:g} s"
         raise UnmeasuredError("timed_out", reason)
 
 
 @functools.cache
-def _example_s(case: Case, backend: Backend) -> float:
-    """Return what a case takes for one example, asked for once in a process."""
-    return _once_s(_start(case, backend, 1), backend)
+def _one_example(case: Case, backend: Backend) -> tuple[_Started, float]:
+    """Return a case of one example, and what a warm call takes; asked for once in a process."""
+    started = _start(case, backend, 1)
+    return started, _once_s(started, backend)
 
 
 def _place(problem: Problem, backend: Backend) -> tuple[Tree, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -277,14 +278,24 @@ def _prediction(case: Case, network: Network, backend: Backend, n: int) -> Probl
 
 
 def _matmul(case: Case, backend: Backend) -> Problem:
+    """Return a product of n by n numbers, A(P⊗Q), whose oracle is cheap and its own: row by row of A, as a matrix, PᵀAQ.
+
+    P and Q are multiples of 1/512 and so small that the numbers of P⊗Q are exact in float32.
+    """
     n = case.batch_size
+    k = max(k for k in range(1, math.isqrt(n) + 1) if n % k == 0)
     generator = host.generator(SEED)
-    a, b = (generator.standard_normal((n, n)).astype(case.dtype) for _ in range(2))
+    a = generator.standard_normal((n, n), dtype="float32").astype(case.dtype)
+    p, q = (np.rint(512 * generator.standard_normal((m, m))) / 512 for m in (k, n // k))
+
+    def oracle() -> list[Any]:
+        return [(p.T @ _wide(a).reshape(n, len(p), len(q)) @ q).reshape(n, n)]
+
     return Problem(
         function=_compiled(lambda a, b: backend.xp.matmul(a, b), case, backend),
-        inputs=(a, b),
+        inputs=(a, np.kron(p, q).astype(case.dtype)),
         outputs=lambda result, to_host: [to_host(result)],
-        oracle=lambda: [_wide(a) @ _wide(b)],
+        oracle=oracle,
         flops=2 * n**3,
         bytes=_bytes(case, 3 * n * n),
         parameters=0,

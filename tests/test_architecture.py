@@ -33,7 +33,7 @@ ARROWS = {
     **dict.fromkeys(sorted(MATHEMATICS), MATHEMATICS | STANDARD),
     "core.initializers": {"backends.host"},
     "core.utils": {"backends.host"},
-    "core.datasets": {"backends.host", "sklearn"},
+    "core.datasets": {"backends.host"},
     "core.variables": {"backends", "backends.host"},
     "core.layers": {"backends", "backends.host", "core.*"},
     "core.data": {"backends", "backends.host", "core.*", *STANDARD},
@@ -46,7 +46,7 @@ ARROWS = {
     "core*": {"core.*", *STANDARD},
     "bench*": {"*"},
 }
-NOT_AT_IMPORT = {"core.datasets": "sklearn", "core.progress": "rich"}  # only inside functions
+NOT_AT_IMPORT = {"core.progress": "rich"}  # only inside functions
 
 
 def module_name(path: Path) -> str:

@@ -207,3 +207,10 @@ def test_only_cases_with_another_optimizer_name_it():
     assert Case("step", "coffee-2-3-1", "matmul", 8).id == "step/coffee-2-3-1/matmul"
     assert Case("step", "coffee-2-3-1", "matmul", 8, optimizer="nesterov").id == "step/coffee-2-3-1/matmul/nesterov"
     assert len({case.id for case in all_cases()}) == len(all_cases())
+
+
+@pytest.mark.parametrize("n", [1, 7, 12, 64])
+def test_the_oracle_of_a_product_is_that_product(n, backend):
+    problem = workloads.build(Case("matmul", f"square-{n}", "matmul", n), backend, n)
+    a, b = (array.astype("float64") for array in problem.inputs)
+    np.testing.assert_allclose(problem.oracle()[0], a @ b, rtol=1e-10, atol=1e-10)

@@ -127,7 +127,14 @@ def hashed_in(threads):
 
 @pytest.mark.parametrize("threads", [0, 1, 2])
 def test_a_call_that_other_threads_work_on_is_known(threads, numpy):
-    assert measure._is_helped(hashed_in(threads), numpy) == bool(threads)
+    started = measure._Started(None, hashed_in(threads), 1, 1e-3, 0.0, 0.0)
+    assert measure._is_helped(started, numpy) == bool(threads)
+
+
+def test_a_long_first_call_tells_whether_other_threads_work_on_it(numpy):
+    alone, helped = (measure._Started(None, None, 1, 1.0, 0.2, helpers_s) for helpers_s in (0.3, 0.9))
+    assert not measure._is_helped(alone, numpy)
+    assert measure._is_helped(helped, numpy)
 
 
 def test_a_helped_case_is_called_until_its_threads_are_spread_out(numpy):
