@@ -135,25 +135,25 @@ class Subject:
         """How long a block takes at least: for warming, and one call."""
         return self.once_s + SPREAD_S * self.helped
 
-    @property
-    def calls_per_sample(self) -> int:
-        """How many calls share a reading of the clock."""
-        return max(1, round(SHORTEST_SAMPLE_S / self.once_s))
-
-    def sample(self) -> float:
-        """Return the seconds that one call takes until its results are there, the mean of `calls_per_sample`."""
-        return seconds(self.call, self.backend, self.calls_per_sample, self.slow_down)
+    def sample(self, at_least_s: float = SHORTEST_SAMPLE_S) -> float:
+        """Return the seconds that one call takes until its results are there: the mean of so many as fill a sample."""
+        return seconds(self.call, self.backend, self._calls(at_least_s), self.slow_down)
 
     def block(self, at_least_s: float) -> dict[str, Any]:
         """Return samples of so many seconds in all, one at least, and the threads that were in effect over them."""
         self._warm()
         samples: list[float] = []
+        share_s = max(SHORTEST_SAMPLE_S, at_least_s / MOST_SAMPLES)
         with Stopwatch() as watch:
-            while not samples or (sum(samples) * self.calls_per_sample < at_least_s and len(samples) < MOST_SAMPLES):
+            while not samples or (sum(samples) * self._calls(share_s) < at_least_s and len(samples) < MOST_SAMPLES):
                 if self.once_s <= CHEAP_CALL_S:
                     self.call.move()
-                samples.append(self.sample())
+                samples.append(self.sample(share_s))
         return {"samples": samples, "threads_in_effect": watch.cpu_seconds / watch.seconds}
+
+    def _calls(self, seconds: float) -> int:
+        """Return how many calls share a reading of the clock, for a sample of so many seconds."""
+        return max(1, round(seconds / self.once_s))
 
     def _warm(self) -> None:
         """Return when a call takes what it takes in a long row of calls; others have had the caches and the cores since."""
