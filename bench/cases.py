@@ -28,6 +28,9 @@ class Case:
     epoch as `Sequential.fit` runs it), `predict` and `call` (a model's method and the model called), `hand_written` (plain NumPy
     that uses nothing of `core`) or `CONTROL`; on a peer one of `peers.METHODS`. `batch_size` is how many examples one call takes;
     for a square product, its rows. `optimizer` is `adam`, or for a step `nesterov`.
+
+    With a `source`, a file of Python, the workload is a function that the file declares, the network the values of its axes, and
+    the implementation `eager` or `compiled`.
     """
 
     workload: str
@@ -36,6 +39,7 @@ class Case:
     batch_size: int
     dtype: str = "float32"
     optimizer: str = "adam"
+    source: str = ""
 
     @property
     def id(self) -> str:

@@ -13,6 +13,8 @@ from bench.statistics import Estimate
 
 LOOPS = ("hand_written", "unit")
 """What a person would write without a library: the course's loop over units. The faster of the two is the baseline."""
+EAGER = ("matmul", "eager")
+"""What a library is called for as it is, of the ladder and of a user's function."""
 COMPILED = ("compiled", "fold")
 OURS = {"epoch": "fold", "predict": "predict", "row": "call"}
 """What of this project its peers are compared with, by workload."""
@@ -38,27 +40,27 @@ class Rivals:
                 self._groups[measurement.case.group, measurement.case.dtype].append(measurement)
 
     def baseline(self, own: Measurement) -> Measurement | None:
-        """Return what `speedup` compares with: the faster of NumPy's loops, or NumPy's product where there is no loop.
+        """Return what `speedup` compares with: the faster of NumPy's loops, or what NumPy does at once where there is no loop.
 
         The control is compared with what it repeats.
         """
         on_numpy = self._on_numpy(own)
-        repeated = [m for m in on_numpy if m.case.implementation == "matmul"]
+        repeated = [m for m in on_numpy if m.case.implementation in EAGER]
         loops = [m for m in on_numpy if m.case.implementation in LOOPS]
         chosen = repeated if own.case.implementation == CONTROL else loops or repeated
         return min(chosen, key=lambda m: m.call.value / m.examples, default=None)
 
     def numpy(self, own: Measurement) -> Measurement | None:
-        """Return NumPy's measurement of the same implementation, or its `matmul` where it has none."""
+        """Return NumPy's measurement of the same implementation, or what it does at once where it has none."""
         same = {m.case.implementation: m for m in self._on_numpy(own)}
-        return same.get(own.case.implementation) or same.get("matmul") or same.get("hand_written")
+        return next((same[name] for name in (own.case.implementation, *EAGER, "hand_written") if name in same), None)
 
     def eager(self, own: Measurement) -> Measurement | None:
         """Return, for what is compiled, the same on the same backend as its library runs it call by call."""
         if own.case.implementation not in COMPILED:
             return None
         same = [m for m in self._groups[own.case.group, own.case.dtype] if m.spec == own.spec]
-        return next((m for m in same if m.case.implementation == "matmul"), None)
+        return next((m for m in same if m.case.implementation in EAGER), None)
 
     def ours(self, own: Measurement) -> dict[str, Measurement]:
         """Return, by backend, what of this project a peer is compared with; and beside peers, any other row."""

@@ -14,7 +14,7 @@ import numpy as np
 
 from backends import Backend, BackendError, Tree
 from backends.base import leaves
-from bench import gate, workloads
+from bench import functions, gate, workloads
 from bench.cases import CONTROL, Case
 from bench.networks import ZERO_OR_ONE as PROBE
 from bench.placement import Heap
@@ -187,7 +187,7 @@ def prepare(
     helped = started.warm_call_s < LONG_CALL_S and _is_helped(started, backend)
     try:
         budget, once_s, outputs = _round_trips(started, backend)
-        error = gate.judge(case, outputs, expected)
+        error = gate.judge(case, started.problem, outputs, expected)
     except gate.MismatchError as mismatch:
         raise UnmeasuredError("mismatch", str(mismatch)) from mismatch
     facts = {
@@ -226,7 +226,7 @@ class _Started:
 
 def _start(case: Case, backend: Backend, examples: int) -> _Started:
     try:
-        problem = workloads.build(case, backend, examples)
+        problem = functions.problem(case, backend) if case.source else workloads.build(case, backend, examples)
     except BackendError as error:
         raise UnmeasuredError("unavailable", str(error)) from error
     call = Call(problem, backend)

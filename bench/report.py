@@ -8,11 +8,12 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from bench import peers
 from bench.cases import CONTROL
-from bench.comparison import OURS
+from bench.comparison import EAGER, OURS
 from bench.statistics import CONFIDENCE, Estimate
 
 Summary = pd.DataFrame
@@ -20,6 +21,7 @@ Row = dict[Any, Any]
 
 ONE_EXAMPLE = ("forward", "backward", "step")
 TITLES = {"forward": "forward", "backward": "backward", "step": "training step"}
+WHOLE = {"epoch": "coffee script: time for one epoch", "matmul": "square matrix product"}
 PEER_TITLES = {
     "epoch": "time for one epoch",
     "predict": "time to predict all rows, from host to host",
@@ -95,9 +97,16 @@ def _parts(frame: Summary) -> Iterator[tuple[str, Summary]]:
     """Yield what gets a table of its own, with its title."""
     for network, rows in frame[frame["workload"].isin(ONE_EXAMPLE)].groupby("network", sort=False):
         yield f"{network}: time for one example, in batches of {rows['batch_size'].max()}", rows
-    for workload, title in (("epoch", "coffee script: time for one epoch"), ("matmul", "square matrix product")):
+    for workload, title in WHOLE.items():
         if len(rows := frame[frame["workload"] == workload]):
             yield title, rows
+    for function, rows in frame[_of_user(frame)].groupby("workload", sort=False):
+        yield f"{function}: time of one call", rows
+
+
+def _of_user(frame: Summary) -> pd.Series:
+    """Tell which rows are of a user's function."""
+    return ~frame["workload"].isin([*ONE_EXAMPLE, *WHOLE, *PEER_TITLES])
 
 
 def _parts_with_peers(frame: Summary) -> Iterator[tuple[str, Summary]]:
@@ -146,9 +155,10 @@ def _table(rows: Summary, comparisons: dict[str, list[Comparison]], roomy: bool)
     heading = None
     for case, measured in rows.groupby(["workload", "network", "implementation"], sort=False):
         workload, network, implementation = map(str, case)
-        if workload in ONE_EXAMPLE and workload != heading:
-            heading = workload
-            table.add_row(f"[italic]{TITLES[workload]}[/]")
+        above = TITLES.get(workload, "" if workload in WHOLE or network == "-" else network)
+        if above and above != heading:
+            heading = above
+            table.add_row(f"[italic]{escape(above)}[/]")
         by_spec = {row["spec"]: row for row in measured.to_dict("records")}
         cells = [cell for spec, own in comparisons.items() for cell in _cells(by_spec.get(spec), own, roomy)]
         table.add_row(network if workload == "matmul" else f"  {implementation}", *cells)
@@ -183,18 +193,18 @@ def _estimate(row: Row, name: str) -> Estimate:
 
 
 def _answers(frame: Summary) -> Iterator[str]:
-    """Yield one line for each of the three questions, over all networks and workloads of single examples."""
-    ok = frame[(frame["status"] == "ok") & frame["workload"].isin(ONE_EXAMPLE)]
+    """Yield one line for each of the three questions, over all networks and workloads of single examples, or all functions."""
+    ok = frame[(frame["status"] == "ok") & (frame["workload"].isin(ONE_EXAMPLE) | _of_user(frame))]
     compiled = list(ok[ok["implementation"] == "compiled"]["spec"].unique())
     numpy = ok["spec"].str.startswith("numpy:")
     questions = [("A matrix product over the loop, NumPy", ok[numpy & (ok["implementation"] == "matmul")], OVER_LOOP)]
     for spec in ok["spec"].unique():
-        best = ok[(ok["spec"] == spec) & (ok["implementation"] == ("compiled" if spec in compiled else "matmul"))]
+        best = ok[(ok["spec"] == spec) & ok["implementation"].isin(["compiled"] if spec in compiled else EAGER)]
         if spec in compiled:
             questions.append((f"Compiled over eager, {spec}", best, OVER_EAGER))
         if not spec.startswith("numpy:"):
             kind = "the GPU" if "gpu" in spec else "the CPU"
-            questions.append((f"{spec}, on {kind}, over NumPy's matrix product", best, OVER_NUMPY))
+            questions.append((f"{spec}, on {kind}, over NumPy", best, OVER_NUMPY))
     for question, rows, comparison in questions:
         if len(rows := rows[rows[f"{comparison.name}_ci_low"].notna()]):
             yield f"{question}: {_range(rows, comparison)}"

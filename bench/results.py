@@ -94,10 +94,12 @@ def _roofs(measurements: list[Measurement], run: Run) -> Roofs:
 
 def _work(own: Measurement, roofs: Roofs) -> Row:
     device, dtype, seconds, flops = own.identity["device"], own.case.dtype, own.call.value, own.fact("flops")
+    if flops is None:
+        return {}
     return {
         "gflop_per_s": flops / seconds / 1e9,
         "fraction_of_peak": roofs.fraction(device, dtype, flops / seconds),
-        "bound": roofs.bound(device, dtype, flops, own.fact("bytes"), seconds),
+        "bound": roofs.bound(device, dtype, flops, own.fact("bytes") or 0, seconds),
     }
 
 

@@ -13,7 +13,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 import backends
 from backends import ArraybenchError
-from bench import driver, machine, peers, report
+from bench import driver, functions, machine, peers, report
 from bench.cases import SUITES, Case
 from bench.journal import Journal, Plan, sole_writer
 from bench.results import Run, run_id, sample_rows, summarise
@@ -30,7 +30,11 @@ PLANNED = {"--only": "cases", "--backends": "specs", "--budget": "budget_s", "--
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of the command."""
     parser.set_defaults(command=run)
-    parser.add_argument(
+    what = parser.add_mutually_exclusive_group()
+    what.add_argument(
+        "file", nargs="?", type=Path, metavar="FILE", help="a file of Python with functions of your own, by bench.case"
+    )
+    what.add_argument(
         "--suite",
         choices=SUITES,
         help=f"what to measure: the {LADDER} (default), or this project's network against its {PEERS}",
@@ -80,6 +84,8 @@ def _resume(options: argparse.Namespace, facts: dict[str, Any]) -> Journal:
     other = [option for option, field in PLANNED.items() if getattr(asked, field) != getattr(journal.plan, field)]
     if options.suite and not _belongs(journal.plan, options.suite):
         other.insert(0, "--suite")
+    if options.file and options.file.resolve() != _source(journal.plan):
+        other.insert(0, str(options.file))
     if other:
         raise ArraybenchError(
             f"{other[0]} is not what {journal.folder} was begun with; leave it out to finish that run"
@@ -98,8 +104,12 @@ def _plan(options: argparse.Namespace, begun: Plan | None = None) -> Plan:
     """Return the plan that the options ask for; what they leave open is as in the plan that was begun, or the default."""
     before = begun or Plan((), (), BUDGET_S, TIME_S, SEED)
     suite = options.suite or next((name for name in SUITES if _belongs(before, name)), LADDER)
+    file = options.file or (None if options.suite else _source(before))
+    asked = options.file or options.suite or options.only
     return Plan(
-        before.cases if begun and options.only is None and _belongs(begun, suite) else _cases(suite, options.only),
+        before.cases
+        if begun and not asked
+        else _cases(functions.cases(file) if file else SUITES[suite](), options.only),
         before.specs if begun and options.backends is None else _specs(suite, options.backends),
         before.budget_s if options.budget is None else options.budget,
         before.time_s if options.time is None else options.time,
@@ -145,8 +155,12 @@ def _spec(suite: str, name: str) -> str:
     return backend.spec
 
 
-def _cases(suite: str, pattern: str | None) -> tuple[Case, ...]:
-    known = SUITES[suite]()
+def _source(plan: Plan) -> Path | None:
+    """Return the file whose functions a plan measures; None where it is a suite."""
+    return next((Path(case.source) for case in plan.cases if case.source), None)
+
+
+def _cases(known: list[Case], pattern: str | None) -> tuple[Case, ...]:
     cases = tuple(case for case in known if pattern is None or fnmatch.fnmatch(case.id, pattern))
     if not cases:
         raise ArraybenchError(f"--only {pattern}: no case has such a name; they are like {known[0].id}")

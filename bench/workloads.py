@@ -59,9 +59,11 @@ class Problem:
     inputs: tuple[Tree, ...]
     outputs: Callable[[Tree, ToHost], list[Any]]
     oracle: Callable[[], list[Any]]
-    flops: int
-    bytes: int
+    flops: int | None
+    bytes: int | None
     parameters: int
+    tolerance: float | None = None
+    """The largest relative error that passes, where it is not that of the dtype."""
     arrange: Callable[..., tuple[Tree, ...]] = lambda *placed: placed
 
     def arguments(self, backend: Backend) -> tuple[Tree, ...]:

@@ -1,0 +1,225 @@
+"""A user's own functions as cases: `case` declares one, `load` finds those of a file, `problem` makes one callable."""
+
+from __future__ import annotations
+
+import importlib.util
+import inspect
+import itertools
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cache, partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+
+from backends import ArraybenchError, Backend, Tree
+from backends.base import leaves
+from bench.cases import CONTROL, Case
+from bench.workloads import Problem
+
+DTYPE = "float32"
+ATTRIBUTE = "__arraybench_case__"
+Function = TypeVar("Function", bound=Callable[..., Any])
+Values = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Declared:
+    """What is to be measured: `function(*inputs(**values))` for every combination of the axes' values."""
+
+    name: str
+    function: Callable[..., Any]
+    inputs: Callable[..., Any]
+    axes: Mapping[str, Sequence[Any]]
+    oracle: Callable[..., Any]
+    tolerance: float | None = None
+    flops: Callable[..., float] | float | None = None
+    bytes: Callable[..., float] | float | None = None
+    compiled: bool = True
+
+    @property
+    def variants(self) -> dict[tuple[str, str], Values]:
+        """The axes' values by what the table calls them, `n=4096,columns=10` or `-` where there are none, and the dtype."""
+        combinations = itertools.product(*self.axes.values())
+        named = [{"dtype": DTYPE} | dict(zip(self.axes, values, strict=True)) for values in combinations]
+        return {(_label(values), str(values["dtype"])): values for values in named}
+
+    def cases(self, source: str) -> list[Case]:
+        """Return a case for every variant, as the function is and compiled."""
+        implementations = ("eager", "compiled") if self.compiled else ("eager",)
+        return [
+            Case(self.name, variant, implementation, 1, dtype, source=source)
+            for variant, dtype in self.variants
+            for implementation in implementations
+        ]
+
+
+def case(
+    inputs: Callable[..., Any],
+    *,
+    axes: Mapping[str, Sequence[Any]] | None = None,
+    oracle: Callable[..., Any] | None = None,
+    tolerance: float | None = None,
+    flops: Callable[..., float] | float | None = None,
+    bytes: Callable[..., float] | float | None = None,  # noqa: A002 - the table's word for it
+    compiled: bool = True,
+) -> Callable[[Function], Function]:
+    """Declare a function of the array API as a case of `arraybench run FILE`; the function itself stays as it is.
+
+    `inputs` returns what the function is called with, once, outside the clock: one NumPy array, or a tuple of arrays, tuples of
+    arrays and plain values. Floating arrays are cast to the case's dtype and placed on the backend. `axes` names values to go
+    through, all combinations of them; each is given to `inputs`, `flops` and `bytes` where they have a parameter of its name, and
+    to the function and the oracle where they have a keyword-only one. An axis `dtype` is the dtype, else it is float32. A
+    keyword-only parameter `xp` gets the backend's namespace.
+
+    What the function returns, an array or nested tuples, lists and dicts of them, must agree with `oracle` on the same inputs in
+    float64 and NumPy (without one, with the function itself there) within `tolerance`, relative to the oracle's root mean
+    square: by default 1e-4 in float32, 1e-10 in float64. `flops` and `bytes` are the work of a call, if it is known.
+    `compiled=False` leaves out the compiled form, for what no compiler can trace.
+    """
+
+    def declare(function: Function) -> Function:
+        name = function.__name__
+        for axis, values in (axes or {}).items():
+            if isinstance(values, str) or not isinstance(values, Sequence) or not values:
+                raise ArraybenchError(f"the axis {axis} of {name} is {values!r}; give it a list of values")
+        declared = Declared(
+            name, function, inputs, dict(axes or {}), oracle or function, tolerance, flops, bytes, compiled
+        )
+        setattr(function, ATTRIBUTE, declared)
+        return function
+
+    return declare
+
+
+@cache
+def load(file: Path) -> dict[str, Declared]:
+    """Return the functions that a file of Python declares, by name; raise ArraybenchError where it cannot be had or has none."""
+    spec = importlib.util.spec_from_file_location(file.stem, file) if file.suffix == ".py" else None
+    if spec is None or spec.loader is None or not file.is_file():
+        raise ArraybenchError(
+            f"{file} is no file of Python; give the path of one that declares functions by bench.case"
+        )
+    module = importlib.util.module_from_spec(spec)
+    sys.path.insert(0, str(file.parent))  # as `python FILE` has it: what lies beside the file can be imported
+    sys.modules[spec.name] = module
+    try:
+        spec.loader.exec_module(module)
+    except ArraybenchError:
+        raise
+    except Exception as error:
+        raise ArraybenchError(f"{file} cannot be imported: {type(error).__name__}: {error}") from error
+    finally:
+        sys.path.remove(str(file.parent))
+    found = {value.name: value for value in map(_declared, vars(module).values()) if value is not None}
+    if not found:
+        raise ArraybenchError(f"{file} declares no case; put @bench.case(inputs) above a function")
+    return found
+
+
+def cases(file: Path) -> list[Case]:
+    """Return the cases of a file, and the first of them once more under a second label: the run's own error."""
+    source = file.resolve()
+    first, *rest = [one for declared in load(source).values() for one in declared.cases(str(source))]
+    return [first, replace(first, implementation=CONTROL), *rest]
+
+
+def find(one: Case) -> Declared:
+    """Return what a case was declared as; raise ArraybenchError where its file does not declare it any more."""
+    declared = load(Path(one.source)).get(one.workload)
+    if declared is None or (one.network, one.dtype) not in declared.variants:
+        raise ArraybenchError(f"{one.source} has no case {one.id} any more; start a new run")
+    return declared
+
+
+def problem(one: Case, backend: Backend) -> Problem:
+    """Return the problem of a case that was declared."""
+    declared = find(one)
+    return build(declared, declared.variants[one.network, one.dtype], one.implementation == "compiled", backend)
+
+
+def build(declared: Declared, values: Values, compiled: bool, backend: Backend) -> Problem:
+    """Return a function on its inputs as a problem, for one combination of the axes' values, `dtype` among them."""
+    dtype = str(values["dtype"])
+    given = _given(declared.inputs, values, positional=True)
+    arguments = declared.inputs(**given)
+    arguments = arguments if isinstance(arguments, tuple) else (arguments,)
+    placed = [i for i, argument in enumerate(arguments) if _is_arrays(argument)]
+    if not placed:
+        raise ArraybenchError(f"the inputs of {declared.name} have no array in them; make them NumPy arrays")
+    inputs = tuple(_cast(arguments[i], dtype) for i in placed)
+
+    def on(function: Callable[..., Any], xp: Any) -> Callable[..., Tree]:
+        bound = partial(function, **_given(function, {**values, "xp": xp}))
+
+        def call(*arrays: Any) -> Tree:
+            whole = list(arguments)
+            for i, array in zip(placed, arrays, strict=True):
+                whole[i] = array
+            return bound(*whole)
+
+        return call
+
+    def oracle() -> list[Any]:
+        return [np.asarray(array) for array in leaves(on(declared.oracle, np)(*_cast(inputs, "float64")))]
+
+    def outputs(result: Tree, to_host: Callable[[Any], Any]) -> list[Any]:
+        found = list(leaves(result))
+        if strangers := [array for array in found if not hasattr(array, "dtype")]:
+            raise ArraybenchError(f"{declared.name} returned {strangers[0]!r}; return arrays, which can be waited for")
+        return [to_host(array) for array in found]
+
+    function = on(declared.function, backend.xp)
+    return Problem(
+        function=backend.compile(function) if compiled else function,
+        inputs=inputs,
+        outputs=outputs,
+        oracle=oracle,
+        flops=_work(declared.flops, values),
+        bytes=_work(declared.bytes, values),
+        parameters=0,
+        tolerance=declared.tolerance,
+    )
+
+
+def _label(values: Values) -> str:
+    return ",".join(f"{name}={value}" for name, value in values.items() if name != "dtype") or "-"
+
+
+def _declared(value: Any) -> Declared | None:
+    found = getattr(value, ATTRIBUTE, None)
+    return found if isinstance(found, Declared) else None
+
+
+def _given(function: Callable[..., Any], values: Values, positional: bool = False) -> dict[str, Any]:
+    """Return those values that a function has a parameter for, a keyword-only one unless `positional`."""
+    kinds = {inspect.Parameter.KEYWORD_ONLY} | ({inspect.Parameter.POSITIONAL_OR_KEYWORD} if positional else set())
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except ValueError:  # written in C, and silent about what it takes
+        return {}
+    if positional and any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in parameters):
+        return dict(values)
+    return {p.name: values[p.name] for p in parameters if p.kind in kinds and p.name in values}
+
+
+def _work(work: Callable[..., float] | float | None, values: Values) -> int | None:
+    if callable(work):
+        work = work(**_given(work, values, positional=True))
+    return None if work is None else round(work)
+
+
+def _is_arrays(argument: Any) -> bool:
+    """Tell whether an argument is an array or a tuple of arrays, and not a plain value that the function is to see as it is."""
+    if isinstance(argument, tuple):
+        return bool(argument) and all(map(_is_arrays, argument))
+    return isinstance(argument, np.ndarray)
+
+
+def _cast(tree: Tree, dtype: str) -> Any:
+    """Return host arrays with every floating one in that dtype."""
+    if isinstance(tree, tuple):
+        return tuple(_cast(branch, dtype) for branch in tree)
+    return tree.astype(dtype) if tree.dtype.kind == "f" else tree

@@ -1,0 +1,200 @@
+import textwrap
+
+import numpy as np
+import pytest
+
+import backends
+import bench
+from backends import ArraybenchError
+from bench import functions, gate, read_results
+from bench.cases import CONTROL
+from bench.cli import main
+from bench.measure import UnmeasuredError, prepare
+from tests import own_functions
+
+
+@pytest.fixture
+def numpy():
+    return backends.get("numpy")
+
+
+def declared(function, inputs=lambda: np.arange(6.0), **options):
+    bench.case(inputs, **options)(function)
+    return getattr(function, functions.ATTRIBUTE)
+
+
+def problem(found, backend, compiled=False):
+    (values,) = found.variants.values()
+    return functions.build(found, values, compiled, backend)
+
+
+def judged(found, backend, compiled=False):
+    built = problem(found, backend, compiled)
+    (one, *_) = found.cases("own.py")
+    return gate.examine(one, built, lambda: built.function(*built.arguments(backend)), backend)
+
+
+def written(tmp_path, text, name="own.py"):
+    file = tmp_path / name
+    file.write_text("import bench\nimport numpy as np\n\n" + textwrap.dedent(text))
+    return file
+
+
+def test_a_function_stays_as_it_was():
+    x = np.random.default_rng(1).standard_normal((3, 4))
+    np.testing.assert_allclose(own_functions.softmax(x).sum(axis=-1), 1.0)
+
+
+@pytest.mark.parametrize("name", ["softmax", "pairwise_distance", "kmeans_step"])
+@pytest.mark.parametrize("compiled", [False, True])
+def test_a_function_of_the_standard_agrees_on_every_backend(name, compiled, backend):
+    found = getattr(getattr(own_functions, name), functions.ATTRIBUTE)
+    for values in found.variants.values():
+        built = functions.build(found, values, compiled, backend)
+        (one, *_) = found.cases("own.py")
+        assert gate.examine(one, built, lambda built=built: built.function(*built.arguments(backend)), backend) < 1e-4
+
+
+def test_every_combination_of_the_axes_is_a_variant():
+    def f(x): ...
+
+    found = declared(f, axes={"n": [1, 2], "dtype": ["float32", "float64"], "mode": ["a", "b"]})
+    assert len(found.variants) == 8
+    assert ("n=2,mode=a", "float64") in found.variants
+    assert {(case.network, case.dtype, case.implementation) for case in found.cases("own.py")} == {
+        (variant, dtype, form) for variant, dtype in found.variants for form in ("eager", "compiled")
+    }
+
+
+def test_values_go_where_a_parameter_has_their_name(backend):
+    def f(x, *, k, xp):
+        return xp.sum(x) + k
+
+    found = declared(
+        f,
+        inputs=lambda n: np.ones(n),
+        axes={"n": [5], "k": [3]},
+        oracle=lambda x, *, k: x.sum() + k,
+        flops=lambda n, k: n * k,
+        bytes=40,
+    )
+    assert judged(found, backend) == 0
+    assert (problem(found, backend).flops, problem(found, backend).bytes) == (15, 40)
+
+
+def test_plain_values_and_tuples_of_arrays_reach_the_function_as_they_are(backend):
+    def f(pair, axis, *, xp):
+        return {"sum": xp.sum(pair[0], axis=axis), "whole": [pair[1]]}
+
+    found = declared(f, inputs=lambda: ((np.ones((2, 3)), np.arange(4)), 1))
+    assert judged(found, backend, compiled=True) == 0
+
+
+def test_floating_inputs_are_cast_and_others_are_not(numpy):
+    def f(x, i): ...
+
+    (x, i) = problem(declared(f, lambda: (np.ones(3), np.arange(3)), axes={"dtype": ["float64"]}), numpy).inputs
+    assert (x.dtype, i.dtype) == (np.float64, np.arange(3).dtype)
+    assert problem(declared(f, lambda: np.ones(3)), numpy).inputs[0].dtype == np.float32
+
+
+def test_a_wrong_function_is_refused(backend):
+    found = declared(lambda x: 1.001 * x, oracle=lambda x: x)
+    with pytest.raises(gate.MismatchError, match="differs from the float64 oracle by"):
+        judged(found, backend)
+
+
+def test_a_tolerance_of_the_users_counts(backend):
+    assert judged(declared(lambda x: 1.001 * x, oracle=lambda x: x, tolerance=0.01), backend) > 1e-4
+
+
+def test_a_number_of_python_is_no_result(numpy):
+    def total(x):
+        return float(x.sum())
+
+    with pytest.raises(ArraybenchError, match=r"total returned 15.0; return arrays, which can be waited for"):
+        judged(declared(total), numpy)
+
+
+def test_inputs_without_an_array_are_refused(numpy):
+    with pytest.raises(ArraybenchError, match="have no array in them"):
+        problem(declared(lambda n: n, lambda: 3), numpy)
+
+
+def test_an_axis_that_is_no_list_is_refused():
+    with pytest.raises(ArraybenchError, match=r"the axis n of .* is 'abc'; give it a list of values"):
+        declared(lambda x: x, axes={"n": "abc"})
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("x = 1", "declares no case; put @bench.case"),
+        ("import nothing_of_that_name", "cannot be imported: ModuleNotFoundError"),
+        ("@bench.case(lambda: np.ones(3), axes={'n': 3})\ndef f(x): ...", "the axis n of f is 3"),
+    ],
+)
+def test_a_file_without_a_case_is_one_sentence(text, sentence, tmp_path, capsys):
+    file = written(tmp_path, text)
+    assert main(["run", str(file), "--results", str(tmp_path / "results")]) == 2
+    error = capsys.readouterr().err
+    assert sentence in error
+    assert error.count("\n") == 1
+    assert not (tmp_path / "results").exists()
+
+
+@pytest.mark.parametrize("name", ["missing.py", "own.txt"])
+def test_what_is_no_file_of_python_is_one_sentence(name, tmp_path, capsys):
+    (tmp_path / "own.txt").write_text("")
+    assert main(["run", str(tmp_path / name), "--results", str(tmp_path)]) == 2
+    assert "is no file of Python" in capsys.readouterr().err
+
+
+FILE = """
+    @bench.case(lambda n: np.ones((n, n)), axes={"n": [8, 16]}, flops=lambda n: 2 * n**3)
+    def square(x):
+        return x @ x
+
+    @bench.case(lambda: np.ones(8), oracle=lambda x: x + 1)
+    def wrong(x):
+        return x
+
+    @bench.case(lambda: np.ones(8))
+    def untraceable(x):
+        return x if float(x[0]) > 0 else -x
+"""
+
+
+def test_a_file_is_run_like_a_suite(tmp_path):
+    file = written(tmp_path, FILE)
+    arguments = ["run", str(file), "--time", "0", "--backends", "numpy,jax", "--name", "own"]
+    assert main([*arguments, "--results", str(tmp_path)]) == 1  # as a case mismatched
+    frame = read_results(tmp_path / "own")
+    square = frame[frame["workload"] == "square"]
+    assert set(square["network"]) == {"n=8", "n=16"}
+    measured = square[square["status"] == "ok"]
+    assert set(measured["implementation"]) == {"eager", "compiled", CONTROL}
+    assert (measured["gflop_per_s"] > 0).all()
+    assert measured["speedup"].notna().all()
+    wrong = frame[(frame["workload"] == "wrong") & (frame["status"] != "unavailable")]
+    assert set(wrong["status"]) == {"mismatch"}
+    assert wrong["speedup"].isna().all()
+    untraceable = frame[frame["workload"] == "untraceable"].set_index(["backend", "implementation"])
+    assert untraceable["status"]["jax", "eager"] == "ok"
+    assert untraceable["status"]["jax", "compiled"] == "failed"
+    assert "Concretization" in untraceable["reason"]["jax", "compiled"]
+
+
+def test_a_case_that_its_file_does_not_declare_any_more_says_so(tmp_path, numpy):
+    file = written(tmp_path, FILE)
+    (one, *_) = functions.cases(file)
+    functions.load.cache_clear()
+    written(tmp_path, "@bench.case(lambda: np.ones(3))\ndef other(x): return x")
+    with pytest.raises(ArraybenchError, match="has no case square/n=8/eager any more"):
+        prepare(one, numpy, 1.0)
+
+
+def test_an_unmeasurable_case_is_no_error_of_python(numpy):
+    (_, compiled) = declared(lambda x: x).cases(str(own_functions.__file__))
+    with pytest.raises(UnmeasuredError, match="has no compiler"):
+        prepare(compiled, numpy, 1.0)
