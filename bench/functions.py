@@ -80,18 +80,36 @@ def case(
     `compiled=False` leaves out the compiled form, for what no compiler can trace.
     """
 
-    def declare(function: Function) -> Function:
-        name = function.__name__
-        for axis, values in (axes or {}).items():
-            if isinstance(values, str) or not isinstance(values, Sequence) or not values:
-                raise ArraybenchError(f"the axis {axis} of {name} is {values!r}; give it a list of values")
-        declared = Declared(
-            name, function, inputs, dict(axes or {}), oracle or function, tolerance, flops, bytes, compiled
+    def declare_it(function: Function) -> Function:
+        declared = declare(
+            function,
+            inputs,
+            axes or {},
+            oracle=oracle,
+            tolerance=tolerance,
+            flops=flops,
+            bytes=bytes,
+            compiled=compiled,
         )
         setattr(function, ATTRIBUTE, declared)
         return function
 
-    return declare
+    return declare_it
+
+
+def declare(
+    function: Callable[..., Any],
+    inputs: Callable[..., Any],
+    axes: Mapping[str, Sequence[Any]],
+    oracle: Callable[..., Any] | None = None,
+    **options: Any,
+) -> Declared:
+    """Return a function as `case` declares it; raise ArraybenchError where an axis is no list of values."""
+    name = getattr(function, "__name__", type(function).__name__)
+    for axis, values in axes.items():
+        if isinstance(values, str) or not isinstance(values, Sequence) or not values:
+            raise ArraybenchError(f"the axis {axis} of {name} is {values!r}; give it a list of values")
+    return Declared(name, function, inputs, dict(axes), oracle or function, **options)
 
 
 @cache

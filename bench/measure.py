@@ -166,17 +166,25 @@ class Subject:
 
 
 def prepare(
-    case: Case, backend: Backend, budget_s: float, examples: int | None = None, slow_down: float = 0.0
+    case: Case,
+    backend: Backend,
+    budget_s: float,
+    examples: int | None = None,
+    slow_down: float = 0.0,
+    problem: Problem | None = None,
 ) -> Subject:
     """Place the case's inputs, call it for the first time, pass the gate and warm it, timing each on the way.
 
-    A call gets `examples`, or as many as its Python loops can afford. Raises UnmeasuredError where the case cannot be had on
-    this backend, would take longer than `budget_s` for a single example, or fails the gate.
+    A call gets `examples`, or as many as its Python loops can afford. The case's problem is built, unless it is given. Raises
+    UnmeasuredError where the case cannot be had on this backend, would take longer than `budget_s` for a single example, or fails
+    the gate.
     """
     _require(case, backend)
     if examples is None:
         _refuse_endless_loops(case, backend, budget_s)
-    if examples is None and _may_take_fewer_examples(case):
+    if problem is not None:
+        started = _first_call(problem, backend, case.batch_size)
+    elif examples is None and _may_take_fewer_examples(case):
         started, example_s = _one_example(case, backend)
         affordable = min(_most_examples(case), int(LONGEST_LOOP_CALL_S / example_s))
         started = _start(case, backend, affordable) if affordable > 1 else started
@@ -229,6 +237,10 @@ def _start(case: Case, backend: Backend, examples: int) -> _Started:
         problem = functions.problem(case, backend) if case.source else workloads.build(case, backend, examples)
     except BackendError as error:
         raise UnmeasuredError("unavailable", str(error)) from error
+    return _first_call(problem, backend, examples)
+
+
+def _first_call(problem: Problem, backend: Backend, examples: int) -> _Started:
     call = Call(problem, backend)
     compiled_s = backend.compile_seconds()
     with Stopwatch() as watch:

@@ -91,7 +91,7 @@ def test_results_that_cannot_be_written_are_one_sentence_under_pytest_before_any
     arguments = [f"{root}/bench", "-c", f"{root}/pyproject.toml", "--rootdir", str(root), "-q", "-k", "square-32"]
     done = command("pytest", *arguments, backend="numpy", cwd=tmp_path)
     assert done.returncode == pytest.ExitCode.USAGE_ERROR
-    assert "results is a file, not a folder" in done.stdout
+    assert "results is a file, not a folder" in done.stderr
     assert "passed" not in done.stdout
     assert "Traceback" not in done.stdout + done.stderr
 
