@@ -22,6 +22,18 @@ PEER_ANSWERS_WITHIN_S = 300.0  # which may have to import TensorFlow, compile, a
 END_WITHIN_S = 10.0
 
 
+ROOT = Path(__file__).parents[1]
+
+
+def python(module: str, *arguments: str) -> list[str]:
+    """Return the command that runs a module of this project in a process of its own.
+
+    Unlike `python -m` it does not look into the current folder first: a user's may hold a `core` or a `bench` of another kind.
+    """
+    run = f"import runpy, sys; sys.path.append({str(ROOT)!r}); runpy.run_module({module!r}, None, '__main__', True)"
+    return [sys.executable, "-P", "-c", run, *arguments]
+
+
 class WorkerLostError(Exception):
     """A worker that died or does not answer; `status` is what the row of its case says."""
 
@@ -123,7 +135,7 @@ class WorkerProcess:
         self._memory_kills = _memory_kills()
         with on_one_cpu() if self._one_cpu else contextlib.nullcontext():
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "bench.worker", str(os.getpid())],
+                python("bench.worker", str(os.getpid())),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 encoding="utf-8",

@@ -14,6 +14,7 @@ from typing import Any
 
 from bench import machine
 from bench.doctor.remedies import Remedy, kernel_remedies, thread_remedies, usable_cpus
+from bench.processes import python
 
 ANSWER_WITHIN_S = 60.0
 MOST_KERNELS = 2  # of the kernels that differ, so many are compared in turns: the fastest at first sight
@@ -67,9 +68,14 @@ def ask(question: list[str], environment: dict[str, str] | None = None) -> Answe
     """Return what a fresh process answers, or `error` with its last words."""
     # A GPU that JAX has filled would leave nothing for others.
     environment = (os.environ if environment is None else environment) | {"XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
-    command = [sys.executable, "-m", "bench.doctor.probe", *question]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=ANSWER_WITHIN_S)
+        done = subprocess.run(
+            python("bench.doctor.probe", *question),
+            capture_output=True,
+            text=True,
+            env=environment,
+            timeout=ANSWER_WITHIN_S,
+        )
     except subprocess.TimeoutExpired:
         return {"error": f"no answer in {ANSWER_WITHIN_S:g} s"}
     if done.returncode == 0:

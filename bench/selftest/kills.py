@@ -12,7 +12,6 @@ import os
 import random
 import shutil
 import subprocess
-import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +21,7 @@ import pandas as pd
 from backends import ArraybenchError
 from bench.journal import FILE
 from bench.measure import Stopwatch
+from bench.processes import python
 from bench.selftest.aftermath import (
     Findings,
     Outcome,
@@ -136,7 +136,7 @@ def killed(run: Path, alone: Undisturbed, generator: random.Random) -> Findings:
 
 def _start(run: Path, arguments: tuple[str, ...]) -> subprocess.Popen[bytes]:
     run.parent.mkdir(parents=True, exist_ok=True)
-    command = [sys.executable, "-m", "bench", "run", *arguments, "--results", str(run.parent)]
+    command = python("bench", "run", *arguments, "--results", str(run.parent))
     with _log(run).open("wb") as log:
         return subprocess.Popen(
             command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, env=os.environ | marking(run)

@@ -19,6 +19,7 @@ import pandas as pd
 import backends
 from backends import ArraybenchError
 from bench.measure import Stopwatch
+from bench.processes import python
 from core import Dense, Input, Sequential, utils
 from core.data import slices
 
@@ -71,7 +72,7 @@ def missed(frame: pd.DataFrame) -> list[str]:
 
 
 def _in_a_process(folder: Path, spec: str, rows: int, place: str) -> Row:
-    command = [sys.executable, "-m", "bench.selftest.streaming", str(folder), spec, str(rows), place]
+    command = python("bench.selftest.streaming", str(folder), spec, str(rows), place)
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         raise ArraybenchError(f"{spec}, {rows} rows in {place}: {done.stderr.strip().splitlines()[-1]}")

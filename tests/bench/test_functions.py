@@ -198,3 +198,13 @@ def test_an_unmeasurable_case_is_no_error_of_python(numpy):
     (_, compiled) = declared(lambda x: x).cases(str(own_functions.__file__))
     with pytest.raises(UnmeasuredError, match="has no compiler"):
         prepare(compiled, numpy, 1.0)
+
+
+def test_a_folder_with_a_core_of_another_kind_is_no_hindrance(tmp_path, monkeypatch):
+    for name in ("core", "bench", "backends"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "__init__.py").write_text("raise ImportError('not yours')")
+    monkeypatch.chdir(tmp_path)
+    arguments = ["--backends", "numpy", "--only", "square/n=8/*", "--time", "0", "--name", "own"]
+    assert main(["run", str(written(tmp_path, FILE)), *arguments, "--results", str(tmp_path)]) == 0
+    assert (read_results(tmp_path / "own")["status"] == "ok").any()
