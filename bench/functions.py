@@ -178,6 +178,7 @@ def build(declared: Declared, values: Values, compiled: bool, backend: Backend) 
                 whole[i] = array
             return bound(*whole)
 
+        call.__qualname__ = call.__name__ = declared.name  # for what a compiler says of it
         return call
 
     def oracle() -> list[Any]:
@@ -185,8 +186,9 @@ def build(declared: Declared, values: Values, compiled: bool, backend: Backend) 
 
     def outputs(result: Tree, to_host: Callable[[Any], Any]) -> list[Any]:
         found = list(leaves(result))
-        if strangers := [array for array in found if not hasattr(array, "dtype")]:
-            raise ArraybenchError(f"{declared.name} returned {strangers[0]!r}; return arrays, which can be waited for")
+        for stranger in [array for array in found if not backend.owns(array)]:
+            kind = f"{type(stranger).__module__}.{type(stranger).__qualname__}"
+            raise ArraybenchError(f"{declared.name} returned a {kind}, which is no array of {backend.name}")
         return [to_host(array) for array in found]
 
     function = on(declared.function, backend.xp)

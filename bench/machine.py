@@ -24,7 +24,7 @@ LIBRARIES = (
 )
 VARIABLES = (
     *("OPENBLAS_", "GOTO_", "OMP_", "KMP_", "MKL_", "BLIS_", "VECLIB_", "NPY_", "XLA_", "JAX_", "CUPY_", "CUDA_"),
-    *("GOMP_", "TORCH", "PYTORCH_"),
+    *("GOMP_", "TORCH", "PYTORCH_", "SCIPY_"),
     *("NVIDIA_", "CUBLAS_", "LD_PRELOAD", "MALLOC_", "ARRAY_BACKEND", "KERAS_", "TF_", "PYTHONOPTIMIZE"),
 )
 INSTRUCTION_SETS = (

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 import backends
+from backends.base import first_line
 from backends.registry import VARIABLE
 from bench import peers, roof
 from bench.cases import Case
@@ -41,7 +42,10 @@ class Worker:
             return {"status": "out_of_memory", "reason": "the host's memory did not suffice"}
         except Exception as error:
             memory = "OutOfMemory" in type(error).__name__ or "RESOURCE_EXHAUSTED" in str(error)
-            return {"status": "out_of_memory" if memory else "failed", "reason": f"{type(error).__name__}: {error}"}
+            return {
+                "status": "out_of_memory" if memory else "failed",
+                "reason": f"{type(error).__name__}: {first_line(error)}",
+            }
         finally:
             settle()
 

@@ -108,12 +108,25 @@ def test_a_tolerance_of_the_users_counts(backend):
     assert judged(declared(lambda x: 1.001 * x, oracle=lambda x: x, tolerance=0.01), backend) > 1e-4
 
 
-def test_a_number_of_python_is_no_result(numpy):
+def test_a_number_of_python_is_no_result(backend):
     def total(x):
-        return float(x.sum())
+        return float(x)
 
-    with pytest.raises(ArraybenchError, match=r"total returned 15.0; return arrays, which can be waited for"):
-        judged(declared(total), numpy)
+    with pytest.raises(ArraybenchError, match=f"total returned a builtins.float, which is no array of {backend.name}"):
+        judged(declared(total, lambda: np.ones(())), backend)
+
+
+def test_a_function_that_leaves_its_library_is_refused(backend):
+    def leaves(x):
+        return np.asarray(backends.get(backend.spec).to_numpy(x))
+
+    if backend.name == "numpy":
+        assert judged(declared(leaves, oracle=lambda x: x), backend) == 0
+    else:
+        with pytest.raises(
+            ArraybenchError, match=f"leaves returned a numpy.ndarray, which is no array of {backend.name}"
+        ):
+            judged(declared(leaves, oracle=lambda x: x), backend)
 
 
 def test_inputs_without_an_array_are_refused(numpy):
