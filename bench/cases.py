@@ -98,6 +98,19 @@ def peer_cases() -> list[Case]:
 SUITES: dict[str, Callable[[], list[Case]]] = {"ladder": all_cases, "peers": peer_cases}
 
 
+def quick(cases: list[Case]) -> list[Case]:
+    """Return a few of a suite's cases that tell most: one network without its slow loops, the epoch, two products."""
+    return [
+        case
+        for case in cases
+        if (case.network == DIGITS.name and case.implementation not in ("multiplication", "example"))
+        or (
+            case.network in (COFFEE.name, "square-64", "square-512")
+            and case.workload in ("epoch", "matmul", "predict", "row")
+        )
+    ]
+
+
 def _with_controls(cases: list[Case]) -> list[Case]:
     """Return the cases with a second label behind the last rung of the groups that have one."""
     found = []

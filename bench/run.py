@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import fnmatch
+import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 import backends
 from backends import ArraybenchError
 from bench import driver, functions, machine, peers, report
-from bench.cases import SUITES, Case
+from bench.cases import SUITES, Case, quick
 from bench.journal import Journal, Plan, sole_writer
 from bench.results import Run, run_id, sample_rows, summarise
 from bench.table import ResultsError, write_results
@@ -40,6 +41,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help=f"what to measure: the {LADDER} (default), or this project's network against its {PEERS}",
     )
     parser.add_argument(
+        "--quick", action="store_true", help="a few cases of the suite that tell most, and no time for narrow intervals"
+    )
+    parser.add_argument(
         "--backends", metavar="A,B", help="backends, and peers, to compare, as ARRAY_BACKEND takes them (default: all)"
     )
     parser.add_argument("--only", metavar="PATTERN", help="cases to run, as in 'forward/*' or '*/digits*/matmul'")
@@ -50,6 +54,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--time", type=float, metavar="S", help=f"how long to go on for narrower intervals (default: {TIME_S:g})"
     )
     parser.add_argument("--results", type=Path, default=RESULTS, metavar="DIR", help="where the run's folder is made")
+    parser.add_argument("--json", action="store_true", help="print the table's rows as one JSON object")
     folder = parser.add_mutually_exclusive_group()
     folder.add_argument("--name", help="the run's folder (default: time and machine)")
     folder.add_argument("--resume", metavar="NAME", help="finish the run of that name, which was interrupted")
@@ -71,9 +76,12 @@ def run(options: argparse.Namespace) -> int:
             rest = f"to finish it: arraybench run --resume {journal.folder.name}{elsewhere}"
             print(f"\narraybench: {str(error) or 'interrupted'}; {rest}", file=sys.stderr)
             return 130 if isinstance(error, KeyboardInterrupt) else 2
-    console = Console()
-    report.show(summary, console)
-    console.print(f"\n{journal.folder / 'summary.csv'}", soft_wrap=True, highlight=False)
+    if options.json:
+        print(json.dumps({"folder": str(journal.folder), "rows": json.loads(summary.to_json(orient="records"))}))
+    else:
+        console = Console()
+        report.show(summary, console)
+        console.print(f"\n{journal.folder / 'summary.csv'}", soft_wrap=True, highlight=False)
     return int(summary["status"].isin(["mismatch", "failed"]).any())
 
 
@@ -105,14 +113,16 @@ def _plan(options: argparse.Namespace, begun: Plan | None = None) -> Plan:
     before = begun or Plan((), (), BUDGET_S, TIME_S, SEED)
     suite = options.suite or next((name for name in SUITES if _belongs(before, name)), LADDER)
     file = options.file or (None if options.suite else _source(before))
-    asked = options.file or options.suite or options.only
+    known = functions.cases(file) if file else SUITES[suite]()
+    if options.quick and not file:
+        known = quick(known)
+    asked = options.file or options.suite or options.only or options.quick
+    time_s = 0.0 if options.quick and options.time is None else options.time
     return Plan(
-        before.cases
-        if begun and not asked
-        else _cases(functions.cases(file) if file else SUITES[suite](), options.only),
+        before.cases if begun and not asked else _cases(known, options.only),
         before.specs if begun and options.backends is None else _specs(suite, options.backends),
         before.budget_s if options.budget is None else options.budget,
-        before.time_s if options.time is None else options.time,
+        before.time_s if time_s is None else time_s,
         before.seed,
     )
 

@@ -1,4 +1,4 @@
-"""Functions of SciPy as they are, which take arrays of any library: `SCIPY_ARRAY_API=1 arraybench run tests/scipy_functions.py`."""
+"""Functions of SciPy as they are, on arrays of any library: `SCIPY_ARRAY_API=1 arraybench run tests/scipy_functions.py`."""
 
 from __future__ import annotations
 

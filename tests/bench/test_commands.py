@@ -1,5 +1,6 @@
 """The commands as a person runs them."""
 
+import json
 import os
 import subprocess
 import sys
@@ -120,3 +121,16 @@ def test_the_command_is_there_as_a_module():
     done = command("bench", "--help")
     assert done.returncode == 0
     assert "run" in done.stdout
+
+
+def test_a_quick_run_is_a_few_cases_of_the_suite_and_told_as_json(tmp_path, capsys):
+    arguments = ["--quick", "--backends", "numpy", "--json", "--results", str(tmp_path), "--name", "quick"]
+    assert main(["run", *arguments]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["folder"] == str(tmp_path / "quick")
+    frame = read_results(tmp_path / "quick")
+    assert len(told["rows"]) == len(frame) < 25
+    assert {row["workload"] for row in told["rows"]} == {"forward", "backward", "step", "epoch", "matmul"}
+    assert set(frame[frame["status"] == "ok"]["processes"]) == {3}
+    assert frame["false_alarm_rate"].notna().any()
+    assert told["rows"][0]["median_s"] == pytest.approx(frame["median_s"][0])
