@@ -13,6 +13,8 @@ import pandas as pd
 from backends import ArraybenchError
 
 SCHEMA_VERSION = 2
+FILES = ("samples.csv", "machine.json", "summary.csv")
+"""What a finished run's folder holds."""
 
 COLUMNS: dict[str, str] = {
     # identity

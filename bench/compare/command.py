@@ -7,28 +7,58 @@ from pathlib import Path
 
 from rich.console import Console
 
-from bench.compare import changes, report
+from backends import ArraybenchError
+from bench.compare import baselines, changes, report
 
-EPILOG = "Exit status: 0 when nothing is slower, 1 when a case is slower beyond doubt or no longer right, 2 for a wrong call."
+EPILOG = (
+    "Where OLD is a folder of baselines, one folder in it for each machine, NEW is compared with its own machine's; --keep puts "
+    "NEW there unless something is slower. Exit status: 0 when nothing is slower, 1 when a case is slower beyond doubt or no "
+    "longer right, 2 for a wrong call."
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of the command."""
     parser.epilog = EPILOG
     parser.set_defaults(command=run)
-    for name in ("old", "new"):
-        parser.add_argument(name, type=Path, metavar=name.upper(), help=f"folder of the {name} run, or its summary.csv")
-    parser.add_argument("--json", action="store_true", help="print one JSON object instead of the table")
+    parser.add_argument(
+        "old", type=Path, metavar="OLD", help="folder of the old run, or its summary.csv, or a folder of baselines"
+    )
+    parser.add_argument("new", type=Path, metavar="NEW", help="folder of the new run, or its summary.csv")
+    told = parser.add_mutually_exclusive_group()
+    told.add_argument("--json", action="store_true", help="print one JSON object instead of the table")
+    told.add_argument("--markdown", action="store_true", help="print Markdown, for a pull request")
+    parser.add_argument(
+        "--keep", action="store_true", help="make NEW its machine's baseline, unless something is slower"
+    )
     parser.add_argument("--other-machine", action="store_true", help="compare runs of two machines all the same")
     parser.add_argument("--only", metavar="PATTERN", help="cases to compare, as for run")
 
 
 def run(options: argparse.Namespace) -> int:
     """Compare and print; return the exit status."""
-    old, new = changes.Tables.read(options.old), changes.Tables.read(options.new)
-    found = changes.compare(old, new, options.only, options.other_machine)
+    new = changes.Tables.read(options.new)
+    shelf = options.old if baselines.is_shelf(options.old) else None
+    if options.keep and not shelf:
+        raise ArraybenchError(
+            f"--keep: {options.old} is a run; name a folder that keeps baselines, which may be a new one"
+        )
+    old = baselines.of(shelf, new.machine_id) if shelf else options.old
+    if old is None:
+        if not options.keep:
+            raise ArraybenchError(
+                f"{shelf} has no baseline of machine {new.machine_id}; --keep makes {options.new} the first"
+            )
+        kept = baselines.keep(new.folder, options.old, new.machine_id)
+        print(report.as_first(new, kept, options.json))
+        return 0
+    found = changes.compare(changes.Tables.read(old), new, options.only, options.other_machine)
     if options.json:
         print(report.as_json(found))
+    elif options.markdown:
+        print(report.as_markdown(found))
     else:
         report.show(found, Console())
+    if options.keep and not found.exit_status:
+        baselines.keep(new.folder, options.old, new.machine_id)
     return found.exit_status

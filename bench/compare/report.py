@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import math
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -39,6 +40,50 @@ def show(comparison: Comparison, console: Console) -> None:
     console.print()
     for line in (*_in_one_run(comparison), *_reasons(comparison), *_drift(comparison), COVERAGE, _closing(comparison)):
         console.print(line, markup=False, highlight=False)
+
+
+def as_markdown(comparison: Comparison) -> str:
+    """Return the comparison in Markdown: the counts, what is called or no longer right, and all cases folded away."""
+    called = [change for change in comparison.changes if change.wrong or change.beyond_doubt]
+    lines = [
+        f"**{_closing(comparison)}**",
+        "",
+        *(f"{title}: {_title(run)}  " for title, run in (("old", comparison.old), ("new", comparison.new))),
+        *(f"\nnot like for like: {unlike}" for unlike in comparison.unlike),
+        "",
+        *(_markdown(called) if called else ["No case is slower or faster beyond doubt."]),
+        "",
+        *(["<details><summary>all cases</summary>", "", *_markdown(comparison.changes), "", "</details>", ""]),
+        *(line for line in (*_in_one_run(comparison), *_reasons(comparison), *_drift(comparison), COVERAGE)),
+    ]
+    return "\n".join(lines)
+
+
+def _markdown(changes: Sequence[Change]) -> list[str]:
+    rows = ["| case | backend | old | new | speed-up, 99 % interval | |", "|---|---|--:|--:|--:|---|"]
+    for change in changes:
+        if "absent" in change.statuses or not (change.speedup or change.wrong):
+            continue
+        seconds = [
+            scaled(found.value) if (found := _seconds(own)) else own.status if own else ""
+            for own in (change.old, change.new)
+        ]
+        ratio = change.speedup
+        told = "" if ratio is None else times(ratio.value) if math.isnan(ratio.low) else _plain(ratio)
+        word = "no longer right" if change.wrong else change.verdict + " beyond doubt" * change.beyond_doubt
+        rows.append(f"| {change.name.case} | {change.name.spec} | {' | '.join(seconds)} | {told} | {word} |")
+    return rows
+
+
+def _plain(ratio: Estimate) -> str:
+    return f"{times(ratio.value)} [{times(ratio.low)[:-1]}, {times(ratio.high)[:-1]}]"
+
+
+def as_first(new: Tables, kept: Path, as_object: bool) -> str:
+    """Return what there is to say of a run that has become its machine's first baseline."""
+    if as_object:
+        return json.dumps({"old": None, "new": _identity(new), "kept": str(kept), "exit_status": 0}, indent=2)
+    return f"There was no baseline of machine {new.machine_id}: {new.folder} is the first, kept in {kept}."
 
 
 def as_json(comparison: Comparison) -> str:
@@ -110,7 +155,8 @@ def _title(run: Tables) -> str:
 
 def _unit(own: Measurement) -> str:
     """Return what a time is shown of."""
-    return "example" if own.case.workload in ONE_EXAMPLE else "epoch" if own.case.workload == "epoch" else "product"
+    names = {"epoch": "epoch", "matmul": "product"}
+    return "example" if own.case.workload in ONE_EXAMPLE else names.get(own.case.workload, "call")
 
 
 def _seconds(own: Measurement | None) -> Estimate | None:

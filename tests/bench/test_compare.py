@@ -382,3 +382,53 @@ def test_two_real_runs_are_compared(tmp_path, capsys):
     assert case["old_s"][0] > 0
     assert case["speedup"] == pytest.approx(case["old_s"][0] / case["new_s"][0])
     assert told["not_like_for_like"] == [] or "load" in told["not_like_for_like"][0]
+
+
+# Baselines
+
+
+def shelved(tmp_path, *arguments):
+    return main(["compare", str(tmp_path / "baselines"), *map(str, arguments), "--keep"])
+
+
+def test_the_first_run_of_a_machine_is_its_baseline_and_later_ones_are_compared_with_it(tmp_path, capsys):
+    shelf = tmp_path / "baselines"
+    first = planted(tmp_path / "first", [measured(case) for case in COFFEE])
+    assert shelved(tmp_path, first) == 0
+    assert f"first is the first, kept in {shelf / 'm-12345678'}" in capsys.readouterr().out.replace("\n", "")
+    slower = planted(tmp_path / "slower", [measured(case, 2e-3) for case in COFFEE])
+    assert shelved(tmp_path, slower) == 1
+    assert Tables.read(shelf / "m-12345678").measurements.keys() == Tables.read(first).measurements.keys()
+    assert (shelf / "m-12345678" / "samples.csv").read_bytes() == (first / "samples.csv").read_bytes()
+    faster = planted(tmp_path / "faster", [measured(case, 5e-4) for case in COFFEE])
+    assert shelved(tmp_path, faster) == 0
+    assert (shelf / "m-12345678" / "samples.csv").read_bytes() == (faster / "samples.csv").read_bytes()
+    other = planted(tmp_path / "other", [measured(case) for case in COFFEE], MACHINE | {"machine_id": "m-87654321"})
+    assert shelved(tmp_path, other) == 0
+    assert {each.name for each in shelf.iterdir()} == {"m-12345678", "m-87654321"}
+
+
+def test_without_keep_a_baseline_must_be_there_and_stays(tmp_path, capsys):
+    run = planted(tmp_path / "run", [measured(UNIT)])
+    (tmp_path / "baselines").mkdir()
+    assert main(["compare", str(tmp_path / "baselines"), str(run)]) == 2
+    assert "has no baseline of machine m-12345678; --keep makes" in capsys.readouterr().err
+    assert list((tmp_path / "baselines").iterdir()) == []
+
+
+def test_a_run_cannot_keep_baselines(tmp_path, capsys):
+    one, two = (planted(tmp_path / name, [measured(UNIT)]) for name in ("one", "two"))
+    assert main(["compare", str(one), str(two), "--keep"]) == 2
+    assert "is a run; name a folder that keeps baselines" in capsys.readouterr().err
+
+
+def test_markdown_tells_what_is_slower_first_and_all_cases_folded_away(tmp_path, capsys):
+    old = planted(tmp_path / "old", [measured(UNIT), measured(MATMUL)])
+    new = planted(tmp_path / "new", [measured(UNIT, 2e-3), measured(MATMUL)])
+    assert main(["compare", str(old), str(new), "--markdown"]) == 1
+    above, folded = capsys.readouterr().out.split("<details>")
+    assert f"| {UNIT.id} | numpy:cpu |" in above
+    assert "SLOWER beyond doubt |" in above
+    assert MATMUL.id not in above
+    assert f"| {MATMUL.id} | numpy:cpu |" in folded
+    assert {line.count("|") for line in (above + folded).splitlines() if line.startswith("|")} == {7}
