@@ -23,7 +23,7 @@ BUDGET_S = 0.25
 TIME_S = 140.0
 SEED = 20240218
 RESULTS = Path("results")
-LADDER, PEERS = SUITES
+LADDER, PEERS, PRECISION = SUITES
 PLANNED = {"--only": "cases", "--backends": "specs", "--budget": "budget_s", "--time": "time_s"}
 
 
@@ -33,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--suite",
         choices=SUITES,
-        help=f"what to measure: the {LADDER} (default), or this project's network against its {PEERS}",
+        help=f"what to measure: the {LADDER} (default), this project's network against its {PEERS}, or in every {PRECISION}",
     )
     parser.add_argument(
         "--backends", metavar="A,B", help="backends, and peers, to compare, as ARRAY_BACKEND takes them (default: all)"
