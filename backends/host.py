@@ -71,7 +71,7 @@ def numpy_dtype(name: str) -> Any:
     try:
         import ml_dtypes
     except ModuleNotFoundError as error:
-        raise library_missing("ml_dtypes, which has the host's bfloat16,", "ml_dtypes") from error
+        raise library_missing("ml_dtypes", "ml_dtypes>=0.5") from error
     return np.dtype(ml_dtypes.bfloat16)
 
 

@@ -126,7 +126,7 @@ def _parts_in_precisions(frame: Summary) -> Iterator[tuple[str, Summary]]:
         if workload in ONE_EXAMPLE:
             title = f"{TITLES[str(workload)]}: time for one example, in batches of {rows['batch_size'].max()}"
         else:
-            title = f"time for one {workload}"
+            title = "time for one product"
         yield f"{network}, {title}", rows
 
 
@@ -135,8 +135,9 @@ def _precisions_table(rows: Summary, roomy: bool) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 1 if roomy else 0))
     for name in ("", "", "", "time", "error", OVER_FLOAT32.title):
         table.add_column(name, justify="right" if name else "left", no_wrap=True)
-    measured = rows[rows["status"] != "unavailable"]
-    for (spec, implementation), own in measured.groupby(["spec", "implementation"], sort=False):
+    told = rows[rows["status"] != "unavailable"]
+    told = pd.concat([own for _, own in told.groupby("spec", sort=False)]) if len(told) else told
+    for (spec, implementation), own in told.groupby(["spec", "implementation"], sort=False):
         names = [f"  {spec!s}", str(implementation)]
         for row in own.to_dict("records"):
             time, speedup = _cells(row, [OVER_FLOAT32], roomy)
@@ -248,8 +249,8 @@ def _precision_answers(frame: Summary) -> Iterator[str]:
         if len(rows := rows[rows[f"{OVER_FLOAT32.name}_ci_low"].notna()]):
             error = f"errors up to {rows['oracle_error'].max():.1e}"
             yield f"{precision} over float32, {spec}: {_range(rows, OVER_FLOAT32)}; {error}"
-    for spec, rows in frame[frame["status"] == "unavailable"].groupby("spec", sort=False):
-        yield f"{spec}: {'; '.join(rows['reason'].unique())}"
+    for own, rows in frame[frame["status"] == "unavailable"].groupby("spec", sort=False):
+        yield f"{own!s}: {'; '.join(rows['reason'].unique())}"
 
 
 def _range(rows: Summary, comparison: Comparison) -> str:
