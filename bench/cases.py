@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
+from backends import ArraybenchError
 from bench import peers
 from bench.networks import COFFEE, DIGITS, LADDER_NETWORKS, WIDE
 from core.loops import LADDER
@@ -47,6 +48,11 @@ class Case:
     dtype: str = "float32"
     optimizer: str = "adam"
     tf32: bool = False
+
+    def __post_init__(self) -> None:
+        if self.precision not in PRECISIONS or (self.tf32 and self.dtype != "float32"):
+            asked = f"tf32 of {self.dtype}" if self.tf32 else self.dtype
+            raise ArraybenchError(f"a case is in one of {', '.join(PRECISIONS)}, not in {asked}")
 
     @property
     def id(self) -> str:

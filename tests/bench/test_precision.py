@@ -63,6 +63,15 @@ def test_a_case_is_named_by_its_precision_where_that_is_not_float32():
     assert [in_precision(name).dtype for name in PRECISIONS] == ["float64", "float32", "float32", "bfloat16"]
 
 
+@pytest.mark.parametrize(
+    ("rest", "asked"), [({"dtype": "float16"}, "float16"), ({"dtype": "float64", "tf32": True}, "tf32 of float64")]
+)
+def test_a_precision_that_is_none_is_one_sentence(rest, asked):
+    sentence = f"a case is in one of float64, float32, tf32, bfloat16, not in {asked}"
+    with pytest.raises(backends.ArraybenchError, match=sentence):
+        Case("matmul", "square-64", "matmul", 64, **rest)
+
+
 def test_the_suite_has_products_and_a_network_in_every_precision_in_one_group_each():
     cases = precision_cases()
     assert len({case.id for case in cases}) == len(cases)
