@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from typing import Any, ClassVar
 
 Array = Any  # an array of any library that follows the array API standard
@@ -38,6 +39,9 @@ class Backend(ABC):
 
     flat_parameters: ClassVar[bool] = True
     """Whether one flat vector of parameters is faster than an array for each (it is where every call costs)."""
+
+    dtypes: ClassVar[tuple[str, ...]] = ("float32", "float64")
+    """The floating-point dtypes that it computes in."""
 
     timed: ClassVar[bool] = True
     """Whether timing this backend means anything (array-api-strict only checks)."""
@@ -124,6 +128,13 @@ class Backend(ABC):
             if float(self.to_numpy(product)[0, 0]) > 1.0:
                 return precision
         return "bfloat16"
+
+    def tf32(self) -> AbstractContextManager[Any]:
+        """Return a context in which products of float32 may be made as TF32; `matmul_precision` tells whether they are.
+
+        The arrays stay float32. Raises BackendError where the library has no such setting.
+        """
+        raise BackendError(f"{self.name} has no TF32")
 
     def peak_memory(self) -> int:
         """Return the most memory that the device has held for this process, in bytes; on a CPU the process's own peak."""

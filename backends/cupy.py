@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import warnings
+from collections.abc import Iterator
 from typing import Any
 
 from backends.base import Array, Backend, BackendError, Tree, first_line, library_missing
+from backends.host import numpy_dtype
 
 try:
     import cupy
@@ -12,6 +16,7 @@ except ModuleNotFoundError as error:
     raise library_missing("cupy", "arraybench[cuda13]' or 'arraybench[cuda12]") from error
 
 import array_api_compat.cupy as xp
+from cupy._core import _routines_linalg
 
 
 class CupyBackend(Backend):
@@ -19,6 +24,7 @@ class CupyBackend(Backend):
 
     name = "cupy"
     xp = xp
+    dtypes = (*Backend.dtypes, "bfloat16")  # since CuPy 14, as ml_dtypes has it
 
     @classmethod
     def devices(cls) -> tuple[str, ...]:
@@ -42,7 +48,7 @@ class CupyBackend(Backend):
 
     def asarray(self, host: Any, dtype: str | None = None) -> Array:
         with self._device:
-            return cupy.asarray(host, dtype=dtype)
+            return cupy.asarray(host, dtype=dtype and numpy_dtype(dtype))
 
     def to_numpy(self, array: Array) -> Any:
         return cupy.asnumpy(array)
@@ -66,6 +72,17 @@ class CupyBackend(Backend):
             "memory_bytes": properties["totalGlobalMem"],
             "blas": f"cuBLAS {cupy.cuda.cublas.getVersion(self._device.cublas_handle)}",
         }
+
+    @contextlib.contextmanager
+    def tf32(self) -> Iterator[None]:
+        before = cupy._core.get_compute_type("float32")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # where the GPU has none, CuPy warns and goes on without
+            cupy._core.set_compute_type("float32", _routines_linalg.COMPUTE_TYPE_TF32)
+        try:
+            yield
+        finally:
+            cupy._core.set_compute_type("float32", before)
 
     def peak_memory(self) -> int:
         return cupy.get_default_memory_pool().total_bytes()

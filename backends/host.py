@@ -12,6 +12,8 @@ from typing import Any
 
 import numpy as np
 
+from backends.base import library_missing
+
 HostArray = np.ndarray
 MappedArray = np.memmap
 Generator = np.random.Generator
@@ -62,9 +64,20 @@ def stand_in(shape: tuple[int, ...], dtype: Any) -> HostArray:
     return np.broadcast_to(np.zeros((), dtype), shape)
 
 
+def numpy_dtype(name: str) -> Any:
+    """Return NumPy's dtype of that name; `bfloat16` is ml_dtypes's, and an error where that is not installed."""
+    if name != "bfloat16":
+        return np.dtype(name)
+    try:
+        import ml_dtypes
+    except ModuleNotFoundError as error:
+        raise library_missing("ml_dtypes", "ml_dtypes>=0.5") from error
+    return np.dtype(ml_dtypes.bfloat16)
+
+
 def itemsize(dtype: str) -> int:
     """Return the bytes of one number."""
-    return np.dtype(dtype).itemsize
+    return numpy_dtype(dtype).itemsize
 
 
 def columns(*arrays: HostArray) -> HostArray:

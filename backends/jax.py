@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Any
 
 import numpy as np
@@ -41,6 +42,7 @@ class JaxBackend(Backend):
     name = "jax"
     xp = jax.numpy
     compiles = True
+    dtypes = (*Backend.dtypes, "bfloat16")
     flat_parameters = False  # slicing one flat vector inside a step ran up to 12 times slower under XLA
 
     @classmethod
@@ -92,6 +94,9 @@ class JaxBackend(Backend):
             "blas": "XLA",
             "threads": len(os.sched_getaffinity(0)) if on_cpu and hasattr(os, "sched_getaffinity") else None,
         }
+
+    def tf32(self) -> AbstractContextManager[Any]:
+        return jax.default_matmul_precision("tensorfloat32")
 
     def peak_memory(self) -> int:
         statistics = self._device.memory_stats() or {}

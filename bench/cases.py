@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
+from backends import ArraybenchError
 from bench import peers
 from bench.networks import COFFEE, DIGITS, LADDER_NETWORKS, WIDE
 from core.loops import LADDER
@@ -14,6 +16,14 @@ EPOCH_ROWS = 200_000
 EPOCHS = {COFFEE.name: EPOCH_ROWS, WIDE.name: 12_800}
 """How many examples an epoch goes through."""
 MATMUL_SIZES = (32, 64, 128, 256, 512, 1024, 2048, 4096)
+PRECISIONS: dict[str, dict[str, Any]] = {
+    "float64": {"dtype": "float64"},
+    "float32": {},
+    "tf32": {"tf32": True},
+    "bfloat16": {"dtype": "bfloat16"},
+}
+"""In what a case may be computed, widest first, and what of a case says so."""
+PRECISION_SIZES = (256, 512, 1024, 2048)
 
 CONTROL = "again"
 """NumPy's `matmul` once more, in a process of its own: what differs between the two is the run's own error."""
@@ -27,7 +37,8 @@ class Case:
     `implementation` is a rung of `core.loops.LADDER`, `compiled` (the last rung under the backend's compiler), `fold` (the
     epoch as `Sequential.fit` runs it), `predict` and `call` (a model's method and the model called), `hand_written` (plain NumPy
     that uses nothing of `core`) or `CONTROL`; on a peer one of `peers.METHODS`. `batch_size` is how many examples one call takes;
-    for a square product, its rows. `optimizer` is `adam`, or for a step `nesterov`.
+    for a square product, its rows. `dtype` is that of the inputs; `tf32` lets products of float32 be made as TF32. `optimizer`
+    is `adam`, or for a step `nesterov`.
 
     With a `source`, a file of Python, the workload is a function that the file declares, the network the values of its axes, and
     the implementation `eager` or `compiled`.
@@ -39,18 +50,34 @@ class Case:
     batch_size: int
     dtype: str = "float32"
     optimizer: str = "adam"
+    tf32: bool = False
     source: str = ""
+
+    def __post_init__(self) -> None:
+        if self.precision not in PRECISIONS or (self.tf32 and self.dtype != "float32"):
+            asked = f"tf32 of {self.dtype}" if self.tf32 else self.dtype
+            raise ArraybenchError(f"a case is in one of {', '.join(PRECISIONS)}, not in {asked}")
 
     @property
     def id(self) -> str:
         """The case's name, as `--only` matches it."""
-        name = f"{self.group}/{self.implementation}"
-        return name if self.optimizer == "adam" else f"{name}/{self.optimizer}"
+        unusual = [part for part in (self.optimizer, self.precision) if part not in ("adam", "float32")]
+        return "/".join([self.group, self.implementation, *unusual])
 
     @property
     def group(self) -> str:
         """What the case shares with those that it is compared with, and is measured in the same rounds with."""
         return f"{self.workload}/{self.network}"
+
+    @property
+    def precision(self) -> str:
+        """What it is computed in, one of `PRECISIONS`."""
+        return "tf32" if self.tf32 else self.dtype
+
+    @property
+    def result_dtype(self) -> str:
+        """The dtype of the results. A step in bfloat16 keeps its state in float32, so that small updates are not lost."""
+        return "float32" if (self.workload, self.dtype) == ("step", "bfloat16") else self.dtype
 
     def examples(self, batch_size: int) -> int:
         """Return how many examples a call with that batch size goes through: all of them, in an epoch."""
@@ -95,7 +122,24 @@ def peer_cases() -> list[Case]:
     return epochs + predictions
 
 
-SUITES: dict[str, Callable[[], list[Case]]] = {"ladder": all_cases, "peers": peer_cases}
+def precision_cases() -> list[Case]:
+    """Return products and the wide network in every precision; those of one product or workload are neighbours."""
+    products = [Case("matmul", f"square-{n}", "matmul", n) for n in PRECISION_SIZES]
+    network = [
+        Case(workload, WIDE.name, implementation, EXAMPLES)
+        for workload in ("forward", "step")
+        for implementation in ("matmul", "compiled")
+    ]
+    return _with_controls(
+        [replace(case, **precision) for case in products + network for precision in PRECISIONS.values()]
+    )
+
+
+SUITES: dict[str, Callable[[], list[Case]]] = {
+    "ladder": all_cases,
+    "peers": peer_cases,
+    "precision": precision_cases,
+}
 
 
 def quick(cases: list[Case]) -> list[Case]:
@@ -116,6 +160,6 @@ def _with_controls(cases: list[Case]) -> list[Case]:
     found = []
     for case in cases:
         found.append(case)
-        if case.implementation == "matmul" and case.group in CONTROLLED:
+        if (case.implementation, case.precision) == ("matmul", "float32") and case.group in CONTROLLED:
             found.append(replace(case, implementation=CONTROL))
     return found

@@ -37,14 +37,15 @@ class Rivals:
             if peers.is_peer(measurement.spec):
                 self._with_peers.add(measurement.case.group)
             if measurement.measured:
-                self._groups[measurement.case.group, measurement.case.dtype].append(measurement)
+                self._groups[measurement.case.group, measurement.case.precision].append(measurement)
 
     def baseline(self, own: Measurement) -> Measurement | None:
         """Return what `speedup` compares with: the faster of NumPy's loops, or what NumPy does at once where there is no loop.
 
-        The control is compared with what it repeats.
+        They are in the row's precision, or in float32 where NumPy does not have that. The control is compared with what it
+        repeats.
         """
-        on_numpy = self._on_numpy(own)
+        on_numpy = self._on_numpy(own) or self._on_numpy(own, "float32")
         repeated = [m for m in on_numpy if m.case.implementation in EAGER]
         loops = [m for m in on_numpy if m.case.implementation in LOOPS]
         chosen = repeated if own.case.implementation == CONTROL else loops or repeated
@@ -59,8 +60,15 @@ class Rivals:
         """Return, for what is compiled, the same on the same backend as its library runs it call by call."""
         if own.case.implementation not in COMPILED:
             return None
-        same = [m for m in self._groups[own.case.group, own.case.dtype] if m.spec == own.spec]
+        same = [m for m in self._beside(own) if m.spec == own.spec]
         return next((m for m in same if m.case.implementation in EAGER), None)
+
+    def float32(self, own: Measurement) -> Measurement | None:
+        """Return, for another precision, the same implementation on the same backend in float32."""
+        if own.case.precision == "float32":
+            return None
+        named = own.spec, own.case.implementation
+        return next((m for m in self._beside(own, "float32") if (m.spec, m.case.implementation) == named), None)
 
     def ours(self, own: Measurement) -> dict[str, Measurement]:
         """Return, by backend, what of this project a peer is compared with; and beside peers, any other row."""
@@ -69,7 +77,7 @@ class Rivals:
         specs = {f"{name}:{own.identity['device']}": name for name in OURS_ON}
         return {
             specs[m.spec]: m
-            for m in self._groups[own.case.group, own.case.dtype]
+            for m in self._beside(own)
             if m.spec in specs and m.case.implementation == OURS[own.case.workload]
         }
 
@@ -82,7 +90,7 @@ class Rivals:
 
     def others(self, own: Measurement) -> list[Measurement]:
         """Return all that a measurement is compared with."""
-        found = (self.baseline(own), self.numpy(own), self.eager(own), *self.ours(own).values())
+        found = (self.baseline(own), self.numpy(own), self.eager(own), self.float32(own), *self.ours(own).values())
         return [m for m in found if m is not None and m is not own]
 
     def columns(self, own: Measurement) -> Row:
@@ -91,7 +99,8 @@ class Rivals:
         if baseline := self.baseline(own):
             row |= {"baseline": f"{baseline.spec}/{baseline.case.implementation}"}
             row |= self._against(baseline, own)
-        for name, other in (("numpy", self.numpy(own)), ("eager", self.eager(own))):
+        over = {"numpy": self.numpy(own), "eager": self.eager(own), "float32": self.float32(own)}
+        for name, other in over.items():
             if other and other is not own and (ratio := _ratio(other, own)):
                 row |= _estimate(f"speedup_over_{name}", ratio) | {f"verdict_over_{name}": statistics.verdict(ratio)}
         for name, other in self.ours(own).items():
@@ -113,8 +122,12 @@ class Rivals:
             "unlike": self._unlike(baseline, own),
         }
 
-    def _on_numpy(self, own: Measurement) -> list[Measurement]:
-        return [m for m in self._groups[own.case.group, own.case.dtype] if m.spec.startswith("numpy:")]
+    def _beside(self, own: Measurement, precision: str = "") -> list[Measurement]:
+        """Return the group's measurements in that precision, or the measurement's own."""
+        return self._groups[own.case.group, precision or own.case.precision]
+
+    def _on_numpy(self, own: Measurement, precision: str = "") -> list[Measurement]:
+        return [m for m in self._beside(own, precision) if m.spec.startswith("numpy:")]
 
     def _unlike(self, one: Measurement, other: Measurement) -> str:
         """Return in which keys two measurements differ, with both values; nothing where they are like for like."""
@@ -127,13 +140,13 @@ class Rivals:
             return own.case.dtype
         if key == "subnormals":
             return "present" if own.fact(key) else "absent"
-        return own.fact(key) if key == "result_dtype" else self._backends.get(own.spec, {}).get(key)
+        return own.fact(key) or self._backends.get(own.spec, {}).get(key)
 
     def _break_even_calls(self, own: Measurement) -> float | None:
         """Return how many calls repay the first one and the placing of inputs, against the best eager row on a CPU."""
         eager = [
             m
-            for m in self._groups[own.case.group, own.case.dtype]
+            for m in self._beside(own)
             if m.identity["device"] == "cpu" and m.case.implementation not in COMPILED and not peers.is_peer(m.spec)
         ]
         best = min(eager, key=lambda m: m.call.value / m.examples, default=None)

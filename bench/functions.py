@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from backends import ArraybenchError, Backend, Tree
+from backends import ArraybenchError, Backend, Tree, host
 from backends.base import leaves
 from bench.cases import CONTROL, Case
 from bench.workloads import Problem
@@ -242,4 +242,5 @@ def _cast(tree: Tree, dtype: str) -> Any:
     """Return host arrays with every floating one in that dtype."""
     if isinstance(tree, tuple):
         return tuple(_cast(branch, dtype) for branch in tree)
-    return tree.astype(dtype) if tree.dtype.kind == "f" else tree
+    floating = tree.dtype.kind == "f" or tree.dtype.name == "bfloat16"
+    return tree.astype(host.numpy_dtype(dtype)) if floating else tree

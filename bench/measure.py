@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import gc
 import time
@@ -129,6 +130,8 @@ class Subject:
     helped: bool = False
     """Whether other threads than the caller's work on it."""
     slow_down: float = 0.0
+    within: Callable[[], contextlib.AbstractContextManager[Any]] = contextlib.nullcontext
+    """Where its calls must be made: what lets products of float32 be TF32, or nothing."""
 
     @property
     def costs_s(self) -> float:
@@ -141,6 +144,10 @@ class Subject:
 
     def block(self, at_least_s: float) -> dict[str, Any]:
         """Return samples of so many seconds in all, one at least, and the threads that were in effect over them."""
+        with self.within():
+            return self._block(at_least_s)
+
+    def _block(self, at_least_s: float) -> dict[str, Any]:
         self._warm()
         samples: list[float] = []
         share_s = max(SHORTEST_SAMPLE_S, at_least_s / MOST_SAMPLES)
@@ -180,6 +187,12 @@ def prepare(
     the gate.
     """
     _require(case, backend)
+    within = backend.tf32 if case.tf32 else contextlib.nullcontext
+    with within():
+        return replace(_prepared(case, backend, budget_s, examples, problem), slow_down=slow_down, within=within)
+
+
+def _prepared(case: Case, backend: Backend, budget_s: float, examples: int | None, problem: Problem | None) -> Subject:
     if examples is None:
         _refuse_endless_loops(case, backend, budget_s)
     if problem is not None:
@@ -211,7 +224,9 @@ def prepare(
         "result_dtype": "+".join(sorted({str(array.dtype) for array in outputs})),
         "subnormals": sum(_subnormals(array) for array in outputs),
     }
-    return Subject(started.call, backend, once_s, facts, helped, slow_down)
+    if case.tf32:
+        facts["matmul_precision"] = "tf32"
+    return Subject(started.call, backend, once_s, facts, helped)
 
 
 @dataclass(frozen=True)
@@ -315,6 +330,8 @@ def budget_agrees(facts: dict[str, Any], median_s: float) -> bool:
 
 def _subnormals(array: Any) -> int:
     """Return how many numbers of an array are too small for full precision: a processor works many times longer on them."""
+    if array.dtype.name == "bfloat16":
+        array = array.astype("float32")  # which has the same exponents
     if array.dtype.kind != "f":
         return 0
     return int(((array != 0) & (np.abs(array) < np.finfo(array.dtype).tiny)).sum())
@@ -327,6 +344,25 @@ def _require(case: Case, backend: Backend) -> None:
         raise UnmeasuredError("unavailable", "the control is NumPy's")
     if case.implementation == "compiled" and not backend.compiles:
         raise UnmeasuredError("unavailable", f"{backend.name} has no compiler")
+    if case.precision in ("tf32", "bfloat16") and case.workload in ("epoch", "predict", "row"):
+        raise UnmeasuredError("unavailable", f"{case.workload} is not measured in {case.precision}")
+    if case.dtype not in backend.dtypes:
+        raise UnmeasuredError("unavailable", f"{backend.name} has no {case.dtype}")
+    if case.tf32:
+        _require_tf32(backend)
+
+
+def _require_tf32(backend: Backend) -> None:
+    """Raise unless products of float32 really are TF32 where they may be: what a library is asked for, it need not do."""
+    try:
+        with backend.tf32():
+            found = backend.matmul_precision()
+    except BackendError as error:
+        raise UnmeasuredError("unavailable", str(error)) from error
+    if found != "tf32":
+        raise UnmeasuredError(
+            "unavailable", f"{backend.name} makes products of float32 in {found} here, TF32 allowed or not"
+        )
 
 
 def _loops_over_examples(case: Case) -> bool:

@@ -90,6 +90,7 @@ class Measurement:
             "workload": self.case.workload,
             "network": self.case.network,
             "implementation": self.case.implementation,
+            "precision": self.case.precision,
             "backend": backend,
             "device": device,
         }

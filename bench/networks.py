@@ -51,15 +51,17 @@ class Network:
 
     def weights(self, dtype: str) -> HostWeights:
         """Return Glorot's kernels, and biases that are small but not zero, so that a lost bias shows."""
+        kept = host.numpy_dtype(dtype)
         generator = host.generator(SEED + 1)
         drawn = []
         for i, o in self.kernels:
             limit = (6.0 / (i + o)) ** 0.5
             drawn.append((generator.uniform(-limit, limit, (i, o)), generator.uniform(-0.1, 0.1, o)))
-        return tuple((w.astype(dtype), b.astype(dtype)) for w, b in drawn)
+        return tuple((w.astype(kept), b.astype(kept)) for w, b in drawn)
 
     def examples(self, n: int, dtype: str) -> tuple[Any, Any]:
         """Return n examples, normalised so that they saturate nothing; those of a small data set come again and again."""
+        kept = host.numpy_dtype(dtype)
         generator = host.generator(SEED)
         if self.data == "normal":
             x, y = generator.standard_normal((n, self.sizes[0])), generator.integers(0, self.sizes[-1], n)
@@ -68,7 +70,7 @@ class Network:
             x = (x - x.mean(axis=0)) / np.maximum(x.std(axis=0), 1e-2)
             rows = np.resize(generator.permutation(len(x)), n)
             x, y = x[rows], y[rows]
-        return x.astype(dtype), y.reshape(-1, 1).astype(dtype) if self.output == "sigmoid" else y.astype("int64")
+        return x.astype(kept), y.reshape(-1, 1).astype(kept) if self.output == "sigmoid" else y.astype("int64")
 
 
 DATA: dict[str, Callable[[], datasets.Data]] = {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 import pandas as pd
@@ -46,6 +46,7 @@ class Comparison(NamedTuple):
 OVER_LOOP = Comparison("over loop", "speedup", "verdict")
 OVER_NUMPY = Comparison("over NumPy", "speedup_over_numpy", "verdict_over_numpy")
 OVER_EAGER = Comparison("over eager", "speedup_over_eager", "verdict_over_eager")
+OVER_FLOAT32 = Comparison("over float32", "speedup_over_float32", "verdict_over_float32")
 OF_OURS = {
     "numpy": Comparison("ours on NumPy", "speedup_of_numpy", "verdict_of_numpy"),
     "jax": Comparison("ours on JAX", "speedup_of_jax", "verdict_of_jax"),
@@ -53,23 +54,24 @@ OF_OURS = {
 
 
 def show(summary: Summary, console: Console) -> None:
-    """Print the networks' tables, the epoch, the products, the peers, the three answers and how far they can be believed."""
+    """Print the tables of networks, epoch and products, of peers or of precisions; the answers, and how far to believe them."""
     frame = summary.assign(spec=summary["backend"] + ":" + summary["device"])
     told = frame[frame["implementation"] != CONTROL]
-    beside_peers = frame["backend"].map(peers.is_peer).any()
-    for title, rows in _parts_with_peers(told) if beside_peers else _parts(told):
+    for title, tables in _titled_tables(told, console):
         console.print(title, style="bold", highlight=False)
-        for table in [_peers_table(rows, console.width >= ROOMY)] if beside_peers else _tables(rows, console):
+        for table in tables:
             console.print(table, "")
     console.print(LEGEND, style="dim", highlight=False)
     console.print()
-    for line in (*_answers(told), *_controls(frame)):
+    for line in (*(_precision_answers(told) if _in_precisions(told) else _answers(told)), *_controls(frame)):
         console.print(line, highlight=False)
     for peer, rows in frame[frame["backend"].map(peers.is_peer)].groupby("backend", sort=False):
         if (rows["status"] == "unavailable").all() and (rows["backend_version"] == "-").all():
             console.print(f"{peer}: {rows['reason'].iloc[0]}", markup=False, highlight=False)
     for row in frame[~frame["status"].isin(["ok", "unavailable"])].itertuples():
-        console.print(f"{row.workload} {row.network} {row.implementation} on {row.spec}: {row.status}: {row.reason}")
+        precision = "" if row.precision == "float32" else f" in {row.precision}"
+        case = f"{row.workload} {row.network} {row.implementation}{precision} on {row.spec}"
+        console.print(f"{case}: {row.status}: {row.reason}")
 
 
 def scaled(seconds: float) -> str:
@@ -93,6 +95,17 @@ def with_interval(speedup: Estimate, roomy: bool) -> str:
     return f"{times(speedup.value)} " + (f"±{reach:.0%}" if reach < 0.995 else f"×÷{1 + reach:.2g}")
 
 
+def _titled_tables(told: Summary, console: Console) -> Iterator[tuple[str, Iterable[Table]]]:
+    """Yield every title with what stands under it, in the form for peers, for precisions, or for the ladder."""
+    roomy = console.width >= ROOMY
+    if told["backend"].map(peers.is_peer).any():
+        yield from ((title, [_peers_table(rows, roomy)]) for title, rows in _parts_with_peers(told))
+    elif _in_precisions(told):
+        yield from ((title, [_precisions_table(rows, roomy)]) for title, rows in _parts_in_precisions(told))
+    else:
+        yield from ((title, _tables(rows, console)) for title, rows in _parts(told))
+
+
 def _parts(frame: Summary) -> Iterator[tuple[str, Summary]]:
     """Yield what gets a table of its own, with its title."""
     for network, rows in frame[frame["workload"].isin(ONE_EXAMPLE)].groupby("network", sort=False):
@@ -100,8 +113,8 @@ def _parts(frame: Summary) -> Iterator[tuple[str, Summary]]:
     for workload, title in WHOLE.items():
         if len(rows := frame[frame["workload"] == workload]):
             yield title, rows
-    for function, rows in frame[_of_user(frame)].groupby("workload", sort=False):
-        yield f"{function}: time of one call", rows
+    for (function, precision), rows in frame[_of_user(frame)].groupby(["workload", "precision"], sort=False):
+        yield f"{function}{'' if precision == 'float32' else f' in {precision}'}: time of one call", rows
 
 
 def _of_user(frame: Summary) -> pd.Series:
@@ -109,10 +122,43 @@ def _of_user(frame: Summary) -> pd.Series:
     return ~frame["workload"].isin([*ONE_EXAMPLE, *WHOLE, *PEER_TITLES])
 
 
+def _in_precisions(frame: Summary) -> bool:
+    """Tell whether a suite's cases are compared in several precisions."""
+    return bool((frame[~_of_user(frame)]["precision"] != "float32").any())
+
+
 def _parts_with_peers(frame: Summary) -> Iterator[tuple[str, Summary]]:
     """Yield what gets a table of its own beside peers, with its title."""
     for (workload, network), rows in frame.groupby(["workload", "network"], sort=False):
         yield f"{network}: {PEER_TITLES[str(workload)]}; how many times faster is ours ({OURS[str(workload)]})?", rows
+
+
+def _parts_in_precisions(frame: Summary) -> Iterator[tuple[str, Summary]]:
+    """Yield what gets a table of its own in several precisions, with its title."""
+    for (workload, network), rows in frame.groupby(["workload", "network"], sort=False):
+        if workload in ONE_EXAMPLE:
+            title = f"{TITLES[str(workload)]}: time for one example, in batches of {rows['batch_size'].max()}"
+        else:
+            title = "time for one product"
+        yield f"{network}, {title}", rows
+
+
+def _precisions_table(rows: Summary, roomy: bool) -> Table:
+    """Return a table with a line for each precision that was measured or went wrong: its error beside its speed."""
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 1 if roomy else 0))
+    for name in ("", "", "", "time", "error", OVER_FLOAT32.title):
+        table.add_column(name, justify="right" if name else "left", no_wrap=True)
+    told = rows[rows["status"] != "unavailable"]
+    told = pd.concat([own for _, own in told.groupby("spec", sort=False)]) if len(told) else told
+    for (spec, implementation), own in told.groupby(["spec", "implementation"], sort=False):
+        names = [f"  {spec!s}", str(implementation)]
+        for row in own.to_dict("records"):
+            time, speedup = _cells(row, [OVER_FLOAT32], roomy)
+            error = f"{row['oracle_error']:.1e}" if row["status"] == "ok" else ""
+            baseline = error and row["precision"] == "float32"
+            table.add_row(*names, row["precision"], time, error, "1x  " if baseline else speedup)
+            names = ["", ""]
+    return table
 
 
 def _peers_table(rows: Summary, roomy: bool) -> Table:
@@ -208,6 +254,17 @@ def _answers(frame: Summary) -> Iterator[str]:
     for question, rows, comparison in questions:
         if len(rows := rows[rows[f"{comparison.name}_ci_low"].notna()]):
             yield f"{question}: {_range(rows, comparison)}"
+
+
+def _precision_answers(frame: Summary) -> Iterator[str]:
+    """Yield a line for each precision beside float32 on each backend, and the reasons why some cannot be had."""
+    for case, rows in frame[frame["precision"] != "float32"].groupby(["spec", "precision"], sort=False):
+        spec, precision = map(str, case)
+        if len(rows := rows[rows[f"{OVER_FLOAT32.name}_ci_low"].notna()]):
+            error = f"errors up to {rows['oracle_error'].max():.1e}"
+            yield f"{precision} over float32, {spec}: {_range(rows, OVER_FLOAT32)}; {error}"
+    for own, rows in frame[frame["status"] == "unavailable"].groupby("spec", sort=False):
+        yield f"{own!s}: {'; '.join(rows['reason'].unique())}"
 
 
 def _range(rows: Summary, comparison: Comparison) -> str:

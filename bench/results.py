@@ -88,18 +88,18 @@ def _roofs(measurements: list[Measurement], run: Run) -> Roofs:
     roofs = Roofs.of((spec.partition(":")[2], rates) for spec, rates in run.roofs.items())
     for own in measurements:
         if own.measured and own.case.workload == "matmul" and run.roofs:
-            roofs.raise_to(own.identity["device"], own.case.dtype, own.fact("flops") / own.call.value)
+            roofs.raise_to(own.identity["device"], own.case.precision, own.fact("flops") / own.call.value)
     return roofs
 
 
 def _work(own: Measurement, roofs: Roofs) -> Row:
-    device, dtype, seconds, flops = own.identity["device"], own.case.dtype, own.call.value, own.fact("flops")
+    device, precision, seconds, flops = own.identity["device"], own.case.precision, own.call.value, own.fact("flops")
     if flops is None:
         return {}
     return {
         "gflop_per_s": flops / seconds / 1e9,
-        "fraction_of_peak": roofs.fraction(device, dtype, flops / seconds),
-        "bound": roofs.bound(device, dtype, flops, own.fact("bytes") or 0, seconds),
+        "fraction_of_peak": roofs.fraction(device, precision, flops / seconds),
+        "bound": roofs.bound(device, precision, flops, own.fact("bytes") or 0, seconds),
     }
 
 

@@ -72,7 +72,7 @@ def _device_copy(size: int, backend: Backend) -> Callable[[], Tree]:
 
 @dataclass
 class Roofs:
-    """The highest rates by kind of device: of products by dtype, and of a copy."""
+    """The highest rates by kind of device: of products by precision, and of a copy."""
 
     flops_per_s: dict[tuple[str, str], float] = field(default_factory=dict)
     bytes_per_s: dict[str, float] = field(default_factory=dict)
@@ -88,19 +88,19 @@ class Roofs:
             roofs.bytes_per_s[on] = max(roofs.bytes_per_s.get(on, 0.0), rates["gb_per_s"] * 1e9)
         return roofs
 
-    def raise_to(self, device: str, dtype: str, flops_per_s: float) -> None:
-        """Take in a product's rate: a case that beats the probe is the roof."""
-        key = kind(device), dtype
+    def raise_to(self, device: str, precision: str, flops_per_s: float) -> None:
+        """Take in a product's rate: a case that beats the probe is the roof, and so is one in a precision that is not probed."""
+        key = kind(device), precision
         self.flops_per_s[key] = max(self.flops_per_s.get(key, 0.0), flops_per_s)
 
-    def fraction(self, device: str, dtype: str, flops_per_s: float) -> float | None:
+    def fraction(self, device: str, precision: str, flops_per_s: float) -> float | None:
         """Return the share of the roof that a rate is; None where none was measured."""
-        roof = self.flops_per_s.get((kind(device), dtype))
+        roof = self.flops_per_s.get((kind(device), precision))
         return flops_per_s / roof if roof else None
 
-    def bound(self, device: str, dtype: str, flops: int, moved: int, seconds: float) -> str | None:
+    def bound(self, device: str, precision: str, flops: int, moved: int, seconds: float) -> str | None:
         """Return what binds a call of that work: `compute`, `memory`, or `overhead` where it takes thrice its least time."""
-        rate, bandwidth = self.flops_per_s.get((kind(device), dtype)), self.bytes_per_s.get(kind(device))
+        rate, bandwidth = self.flops_per_s.get((kind(device), precision)), self.bytes_per_s.get(kind(device))
         if not rate or not bandwidth:
             return None
         compute_s, memory_s = flops / rate, moved / bandwidth

@@ -24,7 +24,7 @@ BUDGET_S = 0.25
 TIME_S = 140.0
 SEED = 20240218
 RESULTS = Path("results")
-LADDER, PEERS = SUITES
+LADDER, PEERS, PRECISION = SUITES
 PLANNED = {"--only": "cases", "--backends": "specs", "--budget": "budget_s", "--time": "time_s"}
 
 
@@ -38,7 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     what.add_argument(
         "--suite",
         choices=SUITES,
-        help=f"what to measure: the {LADDER} (default), or this project's network against its {PEERS}",
+        help=f"what to measure: the {LADDER} (default), this project's network against its {PEERS}, or in every {PRECISION}",
     )
     parser.add_argument(
         "--quick", action="store_true", help="a few cases of the suite that tell most, and no time for narrow intervals"
@@ -116,10 +116,11 @@ def _plan(options: argparse.Namespace, begun: Plan | None = None) -> Plan:
     known = functions.cases(file) if file else SUITES[suite]()
     if options.quick and not file:
         known = quick(known)
-    asked = options.file or options.suite or options.only or options.quick
+    another = (options.file and options.file.resolve() != _source(before)) or not (file or _belongs(before, suite))
+    as_begun = begun and not (another or options.only or options.quick)
     time_s = 0.0 if options.quick and options.time is None else options.time
     return Plan(
-        before.cases if begun and not asked else _cases(known, options.only),
+        before.cases if as_begun else _cases(known, options.only),
         before.specs if begun and options.backends is None else _specs(suite, options.backends),
         before.budget_s if options.budget is None else options.budget,
         before.time_s if time_s is None else time_s,

@@ -30,6 +30,7 @@ COLUMNS: dict[str, str] = {
     "backend_version": "str",
     "blas": "str",
     "device": "str",
+    "precision": "str",
     "dtype": "str",
     "result_dtype": "str",
     "matmul_precision": "str",
@@ -86,6 +87,10 @@ COLUMNS: dict[str, str] = {
     "speedup_over_eager_ci_low": "float64",
     "speedup_over_eager_ci_high": "float64",
     "verdict_over_eager": "str",
+    "speedup_over_float32": "float64",
+    "speedup_over_float32_ci_low": "float64",
+    "speedup_over_float32_ci_high": "float64",
+    "verdict_over_float32": "str",
     "speedup_of_numpy": "float64",
     "speedup_of_numpy_ci_low": "float64",
     "speedup_of_numpy_ci_high": "float64",
@@ -99,13 +104,15 @@ COLUMNS: dict[str, str] = {
     "status": "str",
     "reason": "str",
 }
-ADDED = {name: kind for name, kind in COLUMNS.items() if "_of_numpy" in name or "_of_jax" in name}
-"""Columns that tables of this version may lack which were written before there were peers."""
+LATER = ("_of_numpy", "_of_jax", "_over_float32")
+ADDED = {name: kind for name, kind in COLUMNS.items() if name == "precision" or any(part in name for part in LATER)}
+"""Columns that tables of this version may lack which were written before there were peers, or precisions."""
 SAMPLE_COLUMNS: dict[str, str] = {
     "run_id": "str",
     "workload": "str",
     "network": "str",
     "implementation": "str",
+    "precision": "str",
     "backend": "str",
     "device": "str",
     "process": "int64",
@@ -191,6 +198,8 @@ def read_machine(folder: Path) -> dict[str, Any]:
 def _read(file: Path, columns: dict[str, str]) -> pd.DataFrame:
     try:
         frame = pd.read_csv(file, dtype={name: kind for name, kind in columns.items() if kind == "str"})
+        if "precision" not in frame:
+            frame["precision"] = frame.get("dtype", "float32")  # before there was TF32; samples were of float32 alone
         for name in ADDED if columns is COLUMNS else ():
             if name not in frame:
                 frame[name] = EMPTY[columns[name]]

@@ -35,6 +35,8 @@ MOMENTUM = 0.9
 STEPS_TAKEN = 20  # before the step that is measured: so few that a counter which stands still shows
 AVERAGE = 3e-4  # about how large a gradient was in those steps: so small that ε shows beside it
 UPDATE_FLOPS = {"adam": 12, "nesterov": 6}  # for each parameter
+GRAINS = {"float64": (512, 4095), "float32": (512, 4095), "bfloat16": (4, 15)}
+"""By dtype: into how many parts a unit of P and of Q is cut, and how many parts their largest number has."""
 
 OPTIMIZERS: dict[str, Callable[[float], Optimizer]] = {
     "adam": Adam,
@@ -171,17 +173,25 @@ def _backward(case: Case, network: Network, backend: Backend, n: int, parts: Par
 
 
 def _step(case: Case, network: Network, backend: Backend, n: int, parts: Parts) -> Problem:
-    """Return a step in the middle of training: the first one, from zero averages, hardly feels its gradients' scale."""
-    weights, (x, y) = network.weights(case.dtype), network.examples(n, case.dtype)
-    averages = _averages(network, parts.optimizer.slot_count, case.dtype)
+    """Return a step in the middle of training: the first one, from zero averages, hardly feels its gradients' scale.
+
+    In bfloat16 that is mixed precision: products and activations are, weights, averages and update are float32
+    (Micikevicius et al., "Mixed Precision Training", ICLR 2018). In bfloat16 Adam's 0.999 would be 1.
+    """
+    kept = case.result_dtype
+    weights, (x, y) = network.weights(kept), network.examples(n, case.dtype)
+    averages = _averages(network, parts.optimizer.slot_count, kept)
     rung, goal, xp = parts.rung, parts.goal, backend.xp
     # The step is the product's own, with the rung's way to the gradients in the place of the objective's.
-    looped: Any = SimpleNamespace(layers=goal.layers, gradients=partial(rung.gradients, goal))
+    gradients: Any = partial(rung.gradients, goal)
+    gradients = gradients if kept == case.dtype else partial(_in_dtype_of_batch, gradients)
+    other: Any = SimpleNamespace(layers=goal.layers, gradients=gradients)
     layout = Layout.of(weights, backend.flat_parameters)
-    training = parts.training(looped if rung.one_example_at_a_time else goal, parts.optimizer, layout)
+    usual = kept == case.dtype and not rung.one_example_at_a_time
+    training = parts.training(goal if usual else other, parts.optimizer, layout)
 
     def arrange(weights: Tree, x: Array, y: Array) -> tuple[Tree, ...]:
-        state = training.start(weights, backend.asarray(float(STEPS_TAKEN), case.dtype), xp=xp)
+        state = training.start(weights, backend.asarray(float(STEPS_TAKEN), kept), xp=xp)
         slots = [layout.pack(_tree_map(backend.asarray, slot), xp=xp) for slot in averages]
         return state._replace(slots=tuple(zip(*slots, strict=True))), x, y
 
@@ -206,7 +216,8 @@ def _step(case: Case, network: Network, backend: Backend, n: int, parts: Parts) 
         outputs=outputs,
         oracle=oracle,
         flops=2 * n * sum(network.multiplications) + UPDATE_FLOPS[case.optimizer] * network.parameters,
-        bytes=_bytes(case, 2 * (1 + len(averages)) * network.parameters + n * (network.sizes[0] + 1)),
+        bytes=2 * (1 + len(averages)) * network.parameters * host.itemsize(kept)
+        + _bytes(case, n * (network.sizes[0] + 1)),
         parameters=network.parameters,
     )
 
@@ -282,20 +293,21 @@ def _prediction(case: Case, network: Network, backend: Backend, n: int) -> Probl
 def _matmul(case: Case, backend: Backend) -> Problem:
     """Return a product of n by n numbers, A(P⊗Q), whose oracle is cheap and its own: row by row of A, as a matrix, PᵀAQ.
 
-    P and Q are multiples of 1/512 and so small that the numbers of P⊗Q are exact in float32.
+    P and Q have so few digits that the numbers of P⊗Q are exact in the case's dtype.
     """
-    n = case.batch_size
+    n, dtype = case.batch_size, host.numpy_dtype(case.dtype)
+    grain, most = GRAINS[case.dtype]
     k = max(k for k in range(1, math.isqrt(n) + 1) if n % k == 0)
     generator = host.generator(SEED)
-    a = generator.standard_normal((n, n), dtype="float32").astype(case.dtype)
-    p, q = (np.rint(512 * generator.standard_normal((m, m))) / 512 for m in (k, n // k))
+    a = generator.standard_normal((n, n), dtype="float32").astype(dtype)
+    p, q = (np.rint(grain * generator.standard_normal((m, m))).clip(-most, most) / grain for m in (k, n // k))
 
     def oracle() -> list[Any]:
         return [(p.T @ _wide(a).reshape(n, len(p), len(q)) @ q).reshape(n, n)]
 
     return Problem(
         function=_compiled(lambda a, b: backend.xp.matmul(a, b), case, backend),
-        inputs=(a, np.kron(p, q).astype(case.dtype)),
+        inputs=(a, np.kron(p, q).astype(dtype)),
         outputs=lambda result, to_host: [to_host(result)],
         oracle=oracle,
         flops=2 * n**3,
@@ -328,6 +340,13 @@ def _compiled(function: Callable[..., Tree], case: Case, backend: Backend) -> Ca
     return backend.compile(function) if case.implementation == "compiled" else function
 
 
+def _in_dtype_of_batch(gradients: Any, weights: Tree, batch: tuple[Array, ...], *, xp: Any) -> tuple[Tree, Tree]:
+    """Return what `gradients` makes of weights in the dtype of the batch, in that of the weights."""
+    kept, dtype = weights[0][0].dtype, batch[0].dtype
+    found = gradients(_tree_map(lambda w: xp.astype(w, dtype), weights), batch, xp=xp)
+    return _tree_map(lambda array: xp.astype(array, kept), found)
+
+
 def _flat(weights: Tree) -> list[Array]:
     return [array for layer in weights for array in layer]
 
@@ -338,7 +357,7 @@ def _less(after: list[Any], before: list[Any]) -> list[Any]:
 
 
 def _bytes(case: Case, numbers: int) -> int:
-    return numbers * np.dtype(case.dtype).itemsize
+    return numbers * host.itemsize(case.dtype)
 
 
 def _wide(tree: Tree) -> Any:

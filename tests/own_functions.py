@@ -19,7 +19,7 @@ def points_and_centres(n, k=16):
     return points, points[:k] + 0.1
 
 
-@bench.case(rows, axes={"n": [64, 4096]}, flops=lambda n: 5 * n * 64)
+@bench.case(rows, axes={"n": [64, 4096], "dtype": ["float32", "float64"]}, flops=lambda n: 5 * n * 64)
 def softmax(x):
     """Return the softmax along the last axis."""
     xp = array_namespace(x)

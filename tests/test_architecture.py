@@ -23,12 +23,12 @@ ARROWS = {
     "backends.__main__": {"backends", "rich"},
     "backends.base": set(),
     "backends.registry": {"backends.base"},
-    "backends.host": {"numpy"},
+    "backends.host": {"backends.base", "numpy", "ml_dtypes"},
     "backends.replay": {"backends.base", "numpy"},
     "backends.numpy": {"backends.base", "backends.replay", "numpy", "array_api_compat", "threadpoolctl"},
-    "backends.cupy": {"backends.base", "cupy", "array_api_compat"},
+    "backends.cupy": {"backends.base", "backends.host", "cupy", "array_api_compat"},
     "backends.jax": {"backends.base", "jax", "numpy"},
-    "backends.torch": {"backends.base", "torch", "numpy", "array_api_compat"},
+    "backends.torch": {"backends.base", "backends.host", "torch", "numpy", "array_api_compat"},
     "backends.strict": {"backends.base", "array_api_strict", "numpy"},
     **dict.fromkeys(sorted(MATHEMATICS), MATHEMATICS | STANDARD),
     "core.initializers": {"backends.host"},
@@ -46,7 +46,7 @@ ARROWS = {
     "core*": {"core.*", *STANDARD},
     "bench*": {"*"},
 }
-NOT_AT_IMPORT = {"core.progress": "rich"}  # only inside functions
+NOT_AT_IMPORT = {"core.progress": "rich", "backends.host": "ml_dtypes"}  # only inside functions
 
 
 def module_name(path: Path) -> str:

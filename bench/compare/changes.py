@@ -34,6 +34,8 @@ WRONG = ("mismatch", "failed", "timed_out", "out_of_memory")
 CASE_FACTS = ("machine_id", "backend_version", "blas", *KEYS)
 MACHINE_FACTS = ("machine_id", "cpu", "cores", "memory_bytes", "gpus", "system", "python")
 BACKEND_FACTS = ("device_name", "driver", "blas", "threads", "matmul_precision")
+SAMPLED = ["workload", "network", "implementation", "precision", "backend", "device"]
+"""What names a measurement in samples.csv."""
 LOAD_APART = 1.0
 """From here on loads are told to differ: one more process was at work."""
 
@@ -46,7 +48,7 @@ class Name(NamedTuple):
     dtype: str
 
     def __str__(self) -> str:
-        return f"{self.case} on {self.spec}" + (f" in {self.dtype}" if self.dtype != "float32" else "")
+        return f"{self.case} on {self.spec}"
 
 
 @dataclass(frozen=True)
@@ -234,20 +236,18 @@ def _expect_finished(folder: Path) -> None:
 
 def _samples(folder: Path) -> dict[Any, list[tuple[int, int, float]]]:
     """Return the samples of each case on each backend as (process, round, seconds)."""
-    keys = ["workload", "network", "implementation", "backend", "device"]
     return {
         key: list(zip(own["process"].tolist(), own["round"].tolist(), own["seconds"].tolist(), strict=True))
-        for key, own in read_samples(folder).groupby(keys)
+        for key, own in read_samples(folder).groupby(SAMPLED)
     }
 
 
 def _measurement(folder: Path, row: dict[Any, Any], samples: dict[Any, list[tuple[int, int, float]]]) -> Measurement:
-    case = Case(row["workload"], row["network"], row["implementation"], row["batch_size"], row["dtype"])
+    tf32 = row["precision"] == "tf32"
+    case = Case(row["workload"], row["network"], row["implementation"], row["batch_size"], row["dtype"], tf32=tf32)
     found = Measurement(case, f"{row['backend']}:{row['device']}", row["status"], row["reason"], facts=[row])
     if row["status"] == "ok":
-        found.samples = samples.get(
-            (case.workload, case.network, case.implementation, row["backend"], row["device"]), []
-        )
+        found.samples = samples.get(tuple(found.identity[key] for key in SAMPLED), [])
         if not found.samples or len(found.samples) != row["samples"]:
             raise ResultsError(
                 f"{folder / 'samples.csv'} has {len(found.samples)} samples of {name(found)}, and summary.csv counts "

@@ -9,6 +9,7 @@ from backends import ArraybenchError
 from bench import functions, gate, read_results
 from bench.cases import CONTROL
 from bench.cli import main
+from bench.journal import Journal
 from bench.measure import UnmeasuredError, prepare
 from tests import own_functions
 
@@ -60,6 +61,7 @@ def test_every_combination_of_the_axes_is_a_variant():
 
     found = declared(f, axes={"n": [1, 2], "dtype": ["float32", "float64"], "mode": ["a", "b"]})
     assert len(found.variants) == 8
+    assert len({case.id for case in found.cases("own.py")}) == 16
     assert ("n=2,mode=a", "float64") in found.variants
     assert {(case.network, case.dtype, case.implementation) for case in found.cases("own.py")} == {
         (variant, dtype, form) for variant, dtype in found.variants for form in ("eager", "compiled")
@@ -96,6 +98,18 @@ def test_floating_inputs_are_cast_and_others_are_not(numpy):
     (x, i) = problem(declared(f, lambda: (np.ones(3), np.arange(3)), axes={"dtype": ["float64"]}), numpy).inputs
     assert (x.dtype, i.dtype) == (np.float64, np.arange(3).dtype)
     assert problem(declared(f, lambda: np.ones(3)), numpy).inputs[0].dtype == np.float32
+
+
+def test_a_dtype_that_no_case_can_have_is_one_sentence():
+    with pytest.raises(ArraybenchError, match="a case is in one of float64, float32, tf32, bfloat16, not in int8"):
+        declared(lambda x: x, axes={"dtype": ["int8"]}).cases("own.py")
+
+
+def test_inputs_can_be_in_bfloat16(backend):
+    pytest.importorskip("ml_dtypes")
+    found = declared(lambda x: x + x, lambda: np.ones(3), axes={"dtype": ["bfloat16"]})
+    if "bfloat16" in backend.dtypes:
+        assert judged(found, backend, compiled=True) == 0
 
 
 def test_a_wrong_function_is_refused(backend):
@@ -221,3 +235,23 @@ def test_a_folder_with_a_core_of_another_kind_is_no_hindrance(tmp_path, monkeypa
     arguments = ["--backends", "numpy", "--only", "square/n=8/*", "--time", "0", "--name", "own"]
     assert main(["run", str(written(tmp_path, FILE)), *arguments, "--results", str(tmp_path)]) == 0
     assert (read_results(tmp_path / "own")["status"] == "ok").any()
+
+
+def test_a_run_of_a_file_is_resumed(tmp_path, monkeypatch, capsys):
+    file = written(tmp_path, FILE)
+    record = Journal.record
+
+    def interrupted(journal, unit):
+        record(journal, unit)
+        raise KeyboardInterrupt
+
+    options = ["--results", str(tmp_path)]
+    monkeypatch.setattr(Journal, "record", interrupted)
+    asked = ["--backends", "numpy", "--only", "square/*/eager", "--time", "0", "--name", "own"]
+    assert main(["run", str(file), *asked, *options]) == 130
+    monkeypatch.setattr(Journal, "record", record)
+    other = written(tmp_path, FILE, "other.py")
+    assert main(["run", str(other), "--resume", "own", *options]) == 2
+    assert "other.py is not what" in capsys.readouterr().err
+    assert main(["run", str(file), "--resume", "own", *options]) == 0
+    assert set(read_results(tmp_path / "own")["network"]) == {"n=8", "n=16"}

@@ -77,7 +77,7 @@ def test_a_peer_that_is_broken_says_how(monkeypatch):
 
 
 def test_the_ladder_is_what_is_measured_unless_peers_are_asked_for():
-    assert [*SUITES] == ["ladder", "peers"]
+    assert next(iter(SUITES)) == "ladder"
     assert not {case.implementation for case in SUITES["ladder"]()} & set(METHODS)
 
 
