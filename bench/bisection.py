@@ -8,7 +8,9 @@ halved, on a logarithmic scale, until it is known well enough.
 
 The crossover is read from a curve through the sizes from the one neighbour to the other: for each process a line, from four
 sizes on a parabola, of the log ratio over the log size, by least squares. At every size between, Student's interval over these
-curves is an interval of the ratio: the crossover's own is the range of sizes at which the two could not be told apart by it.
+curves is an interval of the ratio: the crossover's own is the range of sizes at which the two could not be told apart by it. A
+second curve, with a neighbour more on either side, is drawn the same way: where sizes lie so far apart that the ratio bends
+between them the two differ, and the interval holds both. Between sizes that lie far apart it is the whole gap.
 
 Two crossovers that lie between neighbours of the first few sizes could be missed; a size is tried wherever the parabola through
 three that agree comes near 1. What lies closer together than the sizes that were tried is not seen.
@@ -16,6 +18,7 @@ three that agree comes near 1. What lies closer together than the sizes that wer
 
 from __future__ import annotations
 
+import bisect
 import math
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -31,6 +34,7 @@ START = 5
 MOST = 16
 WITHIN = 0.05
 CLOSE = 4  # so many times the wanted reach apart lie the sizes around a crossover at most: a curve between them hardly bends
+FAR = 1.8  # times apart, a curve between two sizes says little: the interval is the whole gap then
 RESOLUTION = 401  # sizes between two neighbours at which the interval of the curves is drawn
 
 Probe = Callable[[int], Sequence[float]]
@@ -128,7 +132,7 @@ def answer(tried: Mapping[int, Sequence[float]]) -> Answer:
     regions = tuple(Region(side, tuple(p for _, p in own)) for side, own in groupby(told, key=lambda pair: pair[0]))
     certain = [index for index, (side, _) in enumerate(told) if side != UNTOLD]
     crossovers = tuple(
-        Crossover(crossing(points[i : j + 1]), told[j][0], points[i : j + 1])
+        Crossover(crossing(points[i : j + 1], points[max(0, i - 1) : j + 2]), told[j][0], points[i : j + 1])
         for i, j in pairwise(certain)
         if told[i][0] != told[j][0]
     )
@@ -145,19 +149,40 @@ def sides(points: Sequence[Point]) -> list[int]:
     ]
 
 
-def crossing(points: Sequence[Point]) -> Estimate:
-    """Return the size at which the ratio is 1, of points of which the outermost are on either side of it."""
+def crossing(points: Sequence[Point], more: Sequence[Point] = ()) -> Estimate:
+    """Return the size at which the ratio is 1, of points of which the outermost are on either side of it.
+
+    With `more` points, which go on beyond them, a second curve is drawn through all. They differ by how the ratio bends between
+    the points: the interval is that of both.
+    """
+    ends = points[0].x, points[-1].x
+    curves = [_crossing(own, ends) for own in (points, more or points)]
+    value, low, high = curves[1][0], min(low for _, low, _ in curves), max(high for *_, high in curves)
+    before, after = _gap(points, value)
+    if after - before > math.log(FAR):
+        low, high = min(low, before), max(high, after)
+    return Estimate(math.exp(value), math.exp(low), math.exp(high))
+
+
+def _gap(points: Sequence[Point], x: float) -> tuple[float, float]:
+    """Return the neighbours on a logarithmic scale between which a place lies."""
+    places = [point.x for point in points]
+    after = min(max(bisect.bisect_right(places, x), 1), len(places) - 1)
+    return places[after - 1], places[after]
+
+
+def _crossing(points: Sequence[Point], ends: tuple[float, float]) -> tuple[float, float, float]:
+    """Return where the curve through points is zero between two ends, and from where to where it may be."""
     x = np.array([point.x for point in points])
     degree = 1 if len(points) < 4 else 2
     middle = x.mean()  # powers of what is centred are well conditioned
     curves = np.polyfit(x - middle, np.array([point.logs for point in points]), degree)
-    grid = np.linspace(x[0], x[-1], RESOLUTION)
+    grid = np.linspace(*ends, RESOLUTION)
     logs = np.vander(grid - middle, degree + 1) @ curves
     means = logs.mean(axis=1)
     doubtful = grid[abs(means) <= np.maximum(statistics.reaches(logs), math.log1p(LEAST_EFFECT))]
     value = _zero(grid, means)
-    low, high = (min(doubtful[0], value), max(doubtful[-1], value)) if len(doubtful) else (value, value)
-    return Estimate(math.exp(value), math.exp(low), math.exp(high))
+    return (value, *((min(doubtful[0], value), max(doubtful[-1], value)) if len(doubtful) else (value, value)))
 
 
 def _zero(grid: np.ndarray, values: np.ndarray) -> float:
@@ -179,8 +204,7 @@ def _next(so_far: Answer, free: Sequence[int], within: float) -> int | None:
 
 def _wanting(own: Crossover, within: float) -> float:
     """Return how many times too wide a crossover's interval is, or the gap that it is read from; at most 1 is narrow enough."""
-    before = max(point.x for point in own.around if point.size <= own.size.value)
-    after = min(point.x for point in own.around if point.size >= own.size.value)
+    before, after = _gap(own.around, math.log(own.size.value))
     return max(own.size.half_width / within, math.expm1(after - before) / (CLOSE * within))
 
 

@@ -80,7 +80,8 @@ def sentences(found: Answer, first: object, second: object) -> Iterator[str]:
         if not found.crossovers:
             faster = next(region.faster for region in found.regions if region.faster != UNTOLD)
             yield f"no crossover beyond doubt {through}: where it can be told, {names[faster]} is faster"
-        yield from (f"cannot be told {_reach(region.sizes)}" for region in _untold(found))
+        if untold := [_reach(region.sizes) for region in _untold(found)]:
+            yield f"cannot be told {', '.join(untold)}; more --processes tell more"
 
 
 def _untold(found: Answer) -> Iterator[bisection.Region]:
@@ -211,11 +212,12 @@ def run(options: argparse.Namespace) -> int:
             _save(folder, [*(experiment for experiment, _ in told), running])
 
         searched = Experiment(axis, first, second, options.processes, options.calls, report=report)
-        found = {own: searched.search(own, possible, options.within, options.sizes) for own in variants}
-        told.append((searched, found))
+        for own in variants:
+            searched.search(own, possible, options.within, options.sizes)
+        told.append((searched, searched.answers(variants, list(searched.pairs))))  # a size tells of every variant
         if options.sweep:
             swept = replace(searched, method="sweep", pairs={})
-            told.append((swept, {own: swept.sweep(own, spread(possible, options.sweep)) for own in variants}))
+            told.append((swept, swept.answers(variants, spread(possible, options.sweep))))
     save(folder / "crossover.csv", pd.DataFrame([row for one in told for row in crossover_rows(*one)]))
     apart = [own for own in variants if options.sweep and not agree(*(answers[own] for _, answers in told))]
     failed = [pair for experiment, _ in told for pair in experiment.pairs.values() if pair.reason]
@@ -223,7 +225,7 @@ def run(options: argparse.Namespace) -> int:
     if options.json:
         print(_as_json(folder, told, apart, exit_status))
     else:
-        _show(told, apart, Console())
+        show(told, apart, Console())
         print(f"\n{folder / 'crossover.csv'}")
     return exit_status
 
@@ -294,13 +296,17 @@ def _as_json(folder: Path, told: list[tuple[Experiment, dict[str, Answer]]], apa
     )
 
 
-def _show(told: list[tuple[Experiment, dict[str, Answer]]], apart: list[str], console: Console) -> None:
+def show(told: list[tuple[Experiment, dict[str, Answer]]], apart: list[str], console: Console) -> None:
     """Print what each size says, then the answers in words."""
     for experiment, answers in told:
         question = f"how many times faster is {experiment.second} than {experiment.first}?"
         console.print(f"{experiment.axis.name}, by {experiment.method}: {question}", style="bold", highlight=False)
-        console.print(_table(experiment, list(answers)), "")
-    console.print(LEGEND, style="dim", highlight=False)
+        console.print(_table(experiment, answers), "")
+    console.print(
+        f"{LEGEND} ▲▲ and ▼▼: beyond doubt among all sizes, and only that makes a crossover.",
+        style="dim",
+        highlight=False,
+    )
     for experiment, answers in told:
         for variant, found in answers.items():
             for sentence in sentences(found, experiment.first, experiment.second):
@@ -321,15 +327,21 @@ def _named(variant: str, calls: int) -> str:
     return f"{words} of {calls:,}" if calls > 1 and variant in ("compile", "both") else words
 
 
-def _table(experiment: Experiment, variants: list[str]) -> Table:
+def _table(experiment: Experiment, answers: dict[str, Answer]) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
-    for title in ("size", *variants):
+    for title in ("size", *answers):
         table.add_column(title, justify="right", no_wrap=True)
     for size, pair in sorted(experiment.pairs.items()):
-        cells = []
-        for variant in variants:
-            logs = pair.logs(experiment.first, experiment.second, variant, experiment.calls)
-            ratio = statistics.over_processes(logs) if logs else None
-            cells.append(f"{with_interval(ratio, False)} {MARKS[statistics.verdict(ratio)]}" if ratio else pair.status)
+        cells = (_cell(found, size) or pair.status.replace("_", " ") for found in answers.values())
         table.add_row(f"{size:,}", *cells)
     return table
+
+
+def _cell(found: Answer, size: int) -> str:
+    """Return how many times faster the second is at a size; nothing where that was not measured."""
+    for region in found.regions:
+        for point in region.points:
+            if point.size == size:
+                mark = MARKS[statistics.verdict(point.ratio)] * (1 if region.faster == UNTOLD else 2)
+                return f"{with_interval(point.ratio, False)} {mark}"
+    return ""

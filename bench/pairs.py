@@ -166,11 +166,11 @@ class Experiment:
         return self.pairs[size].logs(self.first, self.second, variant, self.calls)
 
     def search(self, variant: str, sizes: Sequence[int], within: float, most: int) -> Answer:
-        """Return where one overtakes the other, by bisection."""
+        """Return where one overtakes the other, by bisection; what was measured for other variants is used."""
         return bisection.search(
             lambda size: self.logs(variant, size), sizes, known=list(self.pairs), within=within, most=most
         )
 
-    def sweep(self, variant: str, sizes: Sequence[int]) -> Answer:
-        """Return the same, where every size is measured."""
-        return bisection.answer({size: self.logs(variant, size) for size in sizes})
+    def answers(self, variants: Sequence[str], sizes: Sequence[int]) -> dict[str, Answer]:
+        """Return what these sizes say of each variant."""
+        return {own: bisection.answer({size: self.logs(own, size) for size in sizes}) for own in variants}

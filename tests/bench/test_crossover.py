@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import math
 from itertools import pairwise
@@ -9,12 +10,14 @@ from itertools import pairwise
 import numpy as np
 import pandas as pd
 import pytest
+from rich.console import Console
 
 from bench import bisection, cli, crossover, pairs, scaling
 from bench.bisection import FIRST, SECOND, Point
 from bench.crossover import agree, outcome, sentences, sizes
 
 AXES = {axis.name: axis for axis in scaling.axes()}
+SUBJECTS = pairs.Subject("numpy:cpu", "matmul"), pairs.Subject("jax:cpu", "compiled")
 SIZES = sizes(AXES["square"], 8, 8192)
 
 
@@ -149,6 +152,8 @@ def test_between_listed_sizes_the_crossover_is_interpolated():
     (own,) = found.crossovers
     assert own.size.value == pytest.approx(truth(LINEAR), rel=0.05)
     assert {point.size for point in own.around} == {400, 800}
+    assert own.size.low == pytest.approx(400)
+    assert own.size.high == pytest.approx(800)
 
 
 def test_known_sizes_are_used_and_not_tried_again():
@@ -176,6 +181,14 @@ def test_bisection_agrees_with_a_sweep_and_a_wrong_one_does_not():
     assert agree(never, never)
 
 
+@pytest.mark.parametrize("costs", [CUBIC, LINEAR, POWERS])
+@pytest.mark.parametrize("count", [9, 17, 33])
+def test_a_sweep_has_the_truth_in_its_interval_however_coarse(costs, count):
+    found = bisection.answer({n: probe(costs, 0.001, seed=n)(n) for n in bisection.spread(SIZES, count)})
+    (own,) = found.crossovers
+    assert own.size.low <= truth(costs) <= own.size.high
+
+
 def test_a_noisier_ratio_has_a_wider_interval():
     def width(noise):
         points = [Point(n, tuple(probe(LINEAR, noise, seed=n)(n))) for n in (400, 480, 560, 640, 720)]
@@ -193,7 +206,7 @@ def measured(seconds, first_call_s, moved_s):
 
 
 def test_every_variant_comes_from_one_measurement():
-    numpy, jax = pairs.Subject("numpy:cpu", "matmul"), pairs.Subject("jax:cpu", "compiled")
+    numpy, jax = SUBJECTS
     own, other = measured(4.0, 5.0, 0.0), measured(1.0, 21.0, 3.0)
     pair = pairs.Pair({numpy: own[0], jax: other[0]}, {numpy: own[1], jax: other[1]})
 
@@ -215,6 +228,34 @@ def test_sizes_are_those_that_an_axis_reaches_or_its_own_where_it_has_no_others(
     assert sizes(AXES["rows"], 3, 9) == [3, 4, 5, 6, 7, 8, 9]
     assert sizes(AXES["width"], 100, 1000) == [128, 256, 512]
     assert max(b / a for a, b in pairwise(SIZES[32:])) < 1.04
+
+
+def planted_pair(size, costs, noise, processes=5):
+    """What both took at a size, where a process is off by that noise."""
+    generator = np.random.default_rng(size)
+    pair = pairs.Pair({}, {})
+    for subject, seconds in zip(SUBJECTS, costs, strict=True):
+        own = seconds(size) * np.exp(noise * generator.standard_normal(processes))
+        pair.samples[subject] = [(p, r, float(own[p])) for p in range(processes) for r in range(3)]
+        facts = {"first_call_s": 1.0, "compile_s": 0.0, "host_to_device_s": 0.0, "device_to_host_s": 0.0}
+        pair.costs[subject] = dict.fromkeys(range(processes), facts)
+    return pair
+
+
+def test_what_is_printed_fits_and_says_what_each_size_says_and_what_follows():
+    tried = {n: planted_pair(n, LINEAR, 0.01) for n in bisection.spread(SIZES, 17)}
+    tried[9000] = pairs.Pair({own: [] for own in SUBJECTS}, {}, "out_of_memory", "jax:cpu/compiled: no memory")
+    experiment = pairs.Experiment(AXES["square"], *SUBJECTS, calls=100, method="sweep", pairs=tried)
+    answers = experiment.answers(["steady", "both"], list(tried))
+    console = Console(file=io.StringIO(), width=80)
+    crossover.show([(experiment, answers)], [], console)
+    printed = console.file.getvalue()
+    assert max(map(len, printed.splitlines())) <= 80
+    told = " ".join(printed.split())
+    assert "▲▲" in told
+    assert "in steady state, by sweep: jax:cpu/compiled overtakes numpy:cpu/matmul at 56" in told
+    assert "with transfer and the first call of 100, by sweep: " in told
+    assert "9,000: out_of_memory: jax:cpu/compiled: no memory" in told
 
 
 # The command
@@ -283,7 +324,6 @@ def test_what_cannot_be_asked_is_one_sentence(arguments, sentence, tmp_path, cap
 
 def test_every_crossover_has_a_row_of_its_own():
     found = bisection.search(probe(TWICE), SIZES)
-    subjects = pairs.Subject("numpy:cpu", "matmul"), pairs.Subject("jax:cpu", "compiled")
-    rows = crossover.crossover_rows(pairs.Experiment(AXES["square"], *subjects), {"steady": found})
+    rows = crossover.crossover_rows(pairs.Experiment(AXES["square"], *SUBJECTS), {"steady": found})
     assert [row["faster_after"] for row in rows] == ["jax:cpu/compiled", "numpy:cpu/matmul"]
     assert all(row["crossover_ci_low"] < row["crossover"] < row["crossover_ci_high"] for row in rows)
