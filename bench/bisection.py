@@ -12,8 +12,9 @@ curves is an interval of the ratio: the crossover's own is the range of sizes at
 second curve, with a neighbour more on either side, is drawn the same way: where sizes lie so far apart that the ratio bends
 between them the two differ, and the interval holds both. Between sizes that lie far apart it is the whole gap.
 
-Two crossovers that lie between neighbours of the first few sizes could be missed; a size is tried wherever the parabola through
-three that agree comes near 1. What lies closer together than the sizes that were tried is not seen.
+Where noise hides who is faster, and estimates lie on both sides of 1, gaps are halved as well: other sizes may tell. Two
+crossovers that lie between neighbours of the first few sizes could be missed; a size is tried wherever the parabola through
+three comes near 1. What lies closer together than the sizes that were tried is not seen.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ import bisect
 import math
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import groupby, pairwise
+from itertools import chain, groupby, pairwise
 from statistics import fmean
 
 import numpy as np
@@ -199,7 +200,21 @@ def _next(so_far: Answer, free: Sequence[int], within: float) -> int | None:
     for own in sorted(so_far.crossovers, key=lambda own: -_wanting(own, within)):
         if _wanting(own, within) > 1 and (size := _halving(own.around, free)) is not None:
             return size
-    return next(_dips(so_far.points, free, within), None)
+    return next(chain(_doubts(so_far, free, within), _dips(so_far.points, free, within)), None)
+
+
+def _doubts(so_far: Answer, free: Sequence[int], within: float) -> Iterator[int]:
+    """Yield the sizes that halve the gaps where it cannot be told whether there is a crossover: estimates on both sides of 1."""
+    regions = so_far.regions
+    around = {point for own in so_far.crossovers for point in own.around}
+    for number, region in enumerate(regions):
+        before = regions[number - 1].points[-1:] if number else ()
+        after = regions[number + 1].points[:1] if number + 1 < len(regions) else ()
+        points = (*before, *region.points, *after)
+        if region.faster == UNTOLD and around.isdisjoint(region.points) and len({point.y > 0 for point in points}) > 1:
+            apart = [size for size in free if min(abs(math.log(size) - point.x) for point in points) > within]
+            if (size := _halving(points, apart)) is not None:
+                yield size
 
 
 def _wanting(own: Crossover, within: float) -> float:

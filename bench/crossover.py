@@ -219,32 +219,36 @@ def run(options: argparse.Namespace) -> int:
             swept = replace(searched, method="sweep", pairs={})
             told.append((swept, swept.answers(variants, spread(possible, options.sweep))))
     save(folder / "crossover.csv", pd.DataFrame([row for one in told for row in crossover_rows(*one)]))
-    apart = [own for own in variants if options.sweep and not agree(*(answers[own] for _, answers in told))]
+    swept_too = variants if options.sweep else []
+    agreements = {own: agreement(*(answers[own] for _, answers in told)) for own in swept_too}
     failed = [pair for experiment, _ in told for pair in experiment.pairs.values() if pair.reason]
-    exit_status = int(bool(apart) or any(pair.status in ("failed", "mismatch") for pair in failed))
+    exit_status = int(
+        "DISAGREE" in agreements.values() or any(pair.status in ("failed", "mismatch") for pair in failed)
+    )
     if options.json:
-        print(_as_json(folder, told, apart, exit_status))
+        print(_as_json(folder, told, agreements, exit_status))
     else:
-        show(told, apart, Console())
+        show(told, agreements, Console())
         print(f"\n{folder / 'crossover.csv'}")
     return exit_status
 
 
-def agree(one: Answer, other: Answer) -> bool:
-    """Tell whether two answers cross in the same order, at sizes whose intervals overlap, or neither does.
+def agreement(one: Answer, other: Answer) -> str:
+    """Return AGREE where both cross in the same order at sizes whose intervals overlap, or neither does; or else DISAGREE.
 
-    One that is unresolved contradicts none.
+    UNRESOLVED where one of the two is.
     """
-    if "UNRESOLVED" in (outcome(one), outcome(other)):
-        return True
-    if outcome(one) == outcome(other) == "NEVER":
-        return one.regions[0].faster == other.regions[0].faster
-    if len(one.crossovers) != len(other.crossovers):
-        return False
-    return all(
-        a.faster == b.faster and a.size.low <= b.size.high and b.size.low <= a.size.high
-        for a, b in zip(one.crossovers, other.crossovers, strict=True)
-    )
+    outcomes = {outcome(one), outcome(other)}
+    if "UNRESOLVED" in outcomes:
+        return "UNRESOLVED"
+    if outcomes == {"NEVER"}:
+        same = one.regions[0].faster == other.regions[0].faster
+    else:
+        same = len(one.crossovers) == len(other.crossovers) and all(
+            a.faster == b.faster and a.size.low <= b.size.high and b.size.low <= a.size.high
+            for a, b in zip(one.crossovers, other.crossovers, strict=True)
+        )
+    return "AGREE" if same else "DISAGREE"
 
 
 def _asked(options: argparse.Namespace) -> tuple[Axis, Subject, Subject, list[str]]:
@@ -270,7 +274,9 @@ def _save(folder: Path, experiments: list[Experiment]) -> None:
         save(folder / f"{name}.csv", pd.DataFrame([row for experiment in experiments for row in rows(experiment)]))
 
 
-def _as_json(folder: Path, told: list[tuple[Experiment, dict[str, Answer]]], apart: list[str], exit_status: int) -> str:
+def _as_json(
+    folder: Path, told: list[tuple[Experiment, dict[str, Answer]]], agreements: dict[str, str], exit_status: int
+) -> str:
     """Return all that was found as one JSON object; what is not there is null."""
     searched, _ = told[0]
     return json.dumps(
@@ -288,7 +294,7 @@ def _as_json(folder: Path, told: list[tuple[Experiment, dict[str, Answer]]], apa
             ],
             "crossovers": [row for one in told for row in crossover_rows(*one)],
             "sizes": [row for experiment, _ in told for row in size_rows(experiment)],
-            "sweep_disagrees_in": apart if len(told) > 1 else None,
+            "bisection_and_sweep": agreements or None,
             "exit_status": exit_status,
         },
         indent=2,
@@ -296,7 +302,7 @@ def _as_json(folder: Path, told: list[tuple[Experiment, dict[str, Answer]]], apa
     )
 
 
-def show(told: list[tuple[Experiment, dict[str, Answer]]], apart: list[str], console: Console) -> None:
+def show(told: list[tuple[Experiment, dict[str, Answer]]], agreements: dict[str, str], console: Console) -> None:
     """Print what each size says, then the answers in words."""
     for experiment, answers in told:
         question = f"how many times faster is {experiment.second} than {experiment.first}?"
@@ -315,11 +321,13 @@ def show(told: list[tuple[Experiment, dict[str, Answer]]], apart: list[str], con
         for size, pair in sorted(experiment.pairs.items()):
             if pair.reason:
                 console.print(f"{size:,}: {pair.status}: {pair.reason}", markup=False, highlight=False)
-    if len(told) > 1:
-        named = ", ".join(VARIANTS[variant] for variant in apart)
-        console.print(
-            f"Bisection and sweep disagree {named}." if apart else "Bisection and sweep agree.", highlight=False
-        )
+    for variant, word in agreements.items():
+        words = {
+            "AGREE": "agree",
+            "DISAGREE": "disagree",
+            "UNRESOLVED": "cannot be compared, as one of them is unresolved",
+        }
+        console.print(f"{_named(variant, told[0][0].calls)}: bisection and sweep {words[word]}", highlight=False)
 
 
 def _named(variant: str, calls: int) -> str:

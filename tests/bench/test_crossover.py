@@ -14,7 +14,7 @@ from rich.console import Console
 
 from bench import bisection, cli, crossover, pairs, scaling
 from bench.bisection import FIRST, SECOND, Point
-from bench.crossover import agree, outcome, sentences, sizes
+from bench.crossover import agreement, outcome, sentences, sizes
 
 AXES = {axis.name: axis for axis in scaling.axes()}
 SUBJECTS = pairs.Subject("numpy:cpu", "matmul"), pairs.Subject("jax:cpu", "compiled")
@@ -138,6 +138,21 @@ def test_one_process_that_lies_does_not_make_a_crossover():
     assert not bisection.search(at, SIZES).crossovers
 
 
+def test_a_size_that_noise_hides_is_gone_around():
+    whole = probe(LINEAR, 0.01)
+    hidden = {256, 1440}  # of the first five
+
+    def at(size):
+        return [log + (2.0 * (p == 0) if size in hidden else 0.0) for p, log in enumerate(whole(size))]
+
+    found = bisection.search(at, [*SIZES])
+    assert [own.faster for own in found.crossovers] == [SECOND]
+    assert found.crossovers[0].size.low <= truth(LINEAR) <= found.crossovers[0].size.high
+
+    last = bisection.search(lambda n: at(256) if n == 8192 else whole(n), SIZES)
+    assert [own.faster for own in last.crossovers] == [SECOND]
+
+
 def test_sizes_that_cannot_be_measured_are_left_out_and_the_others_answer():
     whole = probe(LINEAR)
     found = bisection.search(lambda n: whole(n) if n <= 4000 else [], SIZES)
@@ -174,11 +189,13 @@ def test_bisection_agrees_with_a_sweep_and_a_wrong_one_does_not():
     swept = bisection.answer({n: probe(LINEAR, 0.02, seed=n)(n) for n in bisection.spread(SIZES, 33)})
     elsewhere = bisection.answer({n: probe(CUBIC, 0.02, seed=n)(n) for n in bisection.spread(SIZES, 33)})
     never = bisection.search(probe(NEVER), SIZES)
-    assert agree(found, swept)
+    unresolved = bisection.search(probe(EQUAL), SIZES)
+    assert agreement(found, swept) == "AGREE"
     assert len(found.points) < len(swept.points)
-    assert not agree(found, elsewhere)
-    assert not agree(found, never)
-    assert agree(never, never)
+    assert agreement(found, elsewhere) == "DISAGREE"
+    assert agreement(found, never) == "DISAGREE"
+    assert agreement(never, never) == "AGREE"
+    assert agreement(found, unresolved) == "UNRESOLVED"
 
 
 @pytest.mark.parametrize("costs", [CUBIC, LINEAR, POWERS])
@@ -248,11 +265,12 @@ def test_what_is_printed_fits_and_says_what_each_size_says_and_what_follows():
     experiment = pairs.Experiment(AXES["square"], *SUBJECTS, calls=100, method="sweep", pairs=tried)
     answers = experiment.answers(["steady", "both"], list(tried))
     console = Console(file=io.StringIO(), width=80)
-    crossover.show([(experiment, answers)], [], console)
+    crossover.show([(experiment, answers)], {"steady": "AGREE"}, console)
     printed = console.file.getvalue()
     assert max(map(len, printed.splitlines())) <= 80
     told = " ".join(printed.split())
     assert "▲▲" in told
+    assert "in steady state: bisection and sweep agree" in told
     assert "in steady state, by sweep: jax:cpu/compiled overtakes numpy:cpu/matmul at 56" in told
     assert "with transfer and the first call of 100, by sweep: " in told
     assert "9,000: out_of_memory: jax:cpu/compiled: no memory" in told
@@ -268,7 +286,7 @@ def test_the_command_searches_sweeps_writes_and_prints(tmp_path, capsys):
     told = json.loads(capsys.readouterr().out)
     assert [own["outcome"] for own in told["answers"] if own["variant"] == "steady"] == ["NEVER", "NEVER"]
     assert told["answers"][0]["in_words"][0].startswith("never from 16 to 17: numpy:cpu/matmul is faster throughout")
-    assert told["sweep_disagrees_in"] == []
+    assert told["bisection_and_sweep"]["steady"] == "AGREE"
     folder = tmp_path / "told"
     assert {file.name for file in folder.iterdir()} == {
         *("crossover.csv", "sizes.csv", "samples.csv", "costs.csv", "machine.json")
