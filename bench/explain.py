@@ -116,6 +116,9 @@ def explain(tables: Tables, network: str = "*", workload: str = "*", backend: st
     for own in tables.measurements.values():
         if not peers.is_peer(own.spec) and own.case.implementation != CONTROL:
             groups.setdefault((own.case.workload, own.case.network), []).append(own)
+    known_backends = dict.fromkeys(own.identity["backend"] for group in groups.values() for own in group)
+    if backend is not None and backend not in known_backends:
+        raise ResultsError(f"{tables.folder} has no backend {backend}; it has {', '.join(known_backends)}")
     chosen = {
         key: group
         for key, group in groups.items()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -208,12 +209,22 @@ def test_a_picture_is_drawn_that_needs_no_network(folder, tmp_path, capsys, suff
     [
         (["--network", "deep"], "has no workload * on a network deep; it has forward, matmul and digits-64-25-15-10, square-64"),
         (["--network", "square-64"], "has no two steps of matmul square-64 in two processes: nothing to explain"),
+        (["--backend", "torch"], "has no backend torch; it has numpy, jax"),
         (["--picture", "waterfall.gif"], "no such kind of picture; there are .svg, .png, .html"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_explained_is_one_sentence(folder, capsys, arguments, sentence):
     assert main(["explain", str(folder), *arguments]) == 2
     assert sentence in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("library", ["altair", "vl_convert"])
+def test_a_library_that_is_not_installed_is_one_sentence(folder, tmp_path, capsys, monkeypatch, library):
+    pytest.importorskip("altair")
+    monkeypatch.setitem(sys.modules, library, None)
+    assert main(["explain", str(folder), "--picture", str(tmp_path / "w.svg")]) == 2
+    assert "pip install 'arraybench[report]'" in capsys.readouterr().err
+    assert main(["explain", str(folder)]) == 0
 
 
 def test_a_picture_that_cannot_be_written_is_one_sentence(folder, tmp_path, capsys):
