@@ -181,7 +181,8 @@ def _chain(
     widest = max(BYTES.get(own.case.dtype, 0) for own in group)
     full = [own for own in group if BYTES.get(own.case.dtype, 0) == widest]
     ours = OURS.get(workload, "matmul")
-    compiled = ("compiled", *OURS.values())  # a library that compiles runs an epoch and a prediction compiled
+    # A library that compiles runs an epoch and a prediction compiled; they have no other implementation.
+    compiled = ("compiled",) if ours == "matmul" else (ours,)
     numpy = [own for own in full if own.spec.startswith("numpy:")]
     others = [own for own in full if own not in numpy and backend in (None, own.identity["backend"])]
     candidates = {

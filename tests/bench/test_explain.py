@@ -143,6 +143,19 @@ def test_an_epoch_starts_from_what_is_written_by_hand():
     assert next(explain.sentences(own)).startswith("It starts from plain NumPy, written by hand: 977 ms an epoch")
 
 
+def test_predictions_of_all_rows_are_explained_by_predict_throughout():
+    rows = [
+        measured(implementation, spec, seconds, workload="predict")
+        for implementation, spec, seconds in (
+            ("hand_written", "numpy:cpu", 3e-6),
+            ("predict", "numpy:cpu", 4e-6),
+            ("predict", "jax:cpu", 2e-6),
+            ("call", "jax:cpu", 1e-6),
+        )
+    ]
+    assert [step.ran for step in only(run_of(*rows)).steps[1:]] == ["numpy:cpu/predict", "jax:cpu/predict"]
+
+
 # The command
 
 
