@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 
 from backends import ArraybenchError
-from bench import run, scaling
+from bench import crossover, explain, run, scaling
 from bench.compare import command as compare
 from bench.doctor import command as doctor
 from bench.selftest import command as selftest
@@ -18,6 +18,8 @@ COMMANDS = {
     "compare": (compare.add_arguments, "tell what is faster or slower in one run than in another"),
     "doctor": (doctor.add_arguments, "say what holds this machine back, and what to type"),
     "scaling": (scaling.add_arguments, "how a time grows with rows, batch and width: a fitted exponent for each"),
+    "crossover": (crossover.add_arguments, "the size from which on one backend is faster than another, by bisection"),
+    "explain": (explain.add_arguments, "a speed-up as the product of its steps, from the loop to the GPU"),
     "selftest": (selftest.add_arguments, "try the benchmark itself: its verdicts, its gate, what a killed run loses"),
 }
 

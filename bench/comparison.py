@@ -119,7 +119,7 @@ class Rivals:
             "verdict": statistics.verdict(ratio),
             "smallest_effect": statistics.smallest_effect(logs),
             "false_alarm_rate": statistics.false_alarm_rate(logs) if own.case.implementation == CONTROL else None,
-            "unlike": self._unlike(baseline, own),
+            "unlike": self.unlike(baseline, own),
         }
 
     def _beside(self, own: Measurement, precision: str = "") -> list[Measurement]:
@@ -129,7 +129,7 @@ class Rivals:
     def _on_numpy(self, own: Measurement, precision: str = "") -> list[Measurement]:
         return [m for m in self._beside(own, precision) if m.spec.startswith("numpy:")]
 
-    def _unlike(self, one: Measurement, other: Measurement) -> str:
+    def unlike(self, one: Measurement, other: Measurement) -> str:
         """Return in which keys two measurements differ, with both values; nothing where they are like for like."""
         on_cpu = {one.identity["device"], other.identity["device"]} == {"cpu"}
         pairs = [(key, self._key(one, key), self._key(other, key)) for key in KEYS if on_cpu or key != "threads"]

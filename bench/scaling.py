@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import argparse
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from statistics import fmean
 from typing import Any
@@ -46,16 +46,30 @@ class Axis:
     power: int
     cases: dict[int, Case]
     """The case of each size, by NumPy's `matmul`; where a backend compiles, the compiled one is taken."""
+    any_size: Callable[[int], Case] | None = None
+    """The case of a size that is not listed, where there is one for any."""
 
 
 def axes() -> list[Axis]:
     """Return all axes, sizes ascending."""
     return [
-        Axis("rows", 1, {n: Case("forward", COFFEE.name, "matmul", n) for n in (10**k for k in range(3, 8))}),
-        Axis("batch", 1, {n: Case("step", WIDE.name, "matmul", n) for n in (4**k for k in range(7))}),
+        Axis("rows", 1, {n: _rows(n) for n in (10**k for k in range(3, 8))}, _rows),
+        Axis("batch", 1, {n: _batch(n) for n in (4**k for k in range(7))}, _batch),
         Axis("width", 2, {n: Case("step", wide(n).name, "matmul", BATCH) for n in WIDTHS}),
-        Axis("square", 3, {n: Case("matmul", f"square-{n}", "matmul", n) for n in (2**k for k in range(6, 13))}),
+        Axis("square", 3, {n: _square(n) for n in (2**k for k in range(6, 13))}, _square),
     ]
+
+
+def _rows(n: int) -> Case:
+    return Case("forward", COFFEE.name, "matmul", n)
+
+
+def _batch(n: int) -> Case:
+    return Case("step", WIDE.name, "matmul", n)
+
+
+def _square(n: int) -> Case:
+    return Case("matmul", f"square-{n}", "matmul", n)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

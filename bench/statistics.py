@@ -81,6 +81,12 @@ def reach(values: Sequence[float]) -> float:
     return _threshold(len(values)) * stdev(values) / math.sqrt(len(values))
 
 
+def reaches(rows: np.ndarray) -> np.ndarray:
+    """Return `reach` of every row of two values at least."""
+    n = rows.shape[1]
+    return _threshold(n) * rows.std(axis=1, ddof=1) / math.sqrt(n)
+
+
 def time(own: Blocks) -> Estimate:
     """Return the seconds of a call."""
     return over_processes(process_logs(own))
@@ -104,6 +110,17 @@ def paired_ratio(baseline: Blocks, own: Blocks) -> Estimate | None:
     """Return how many times faster `own` is than `baseline`, of two that ran in the same rounds; None where none did."""
     logs = paired_logs(baseline, own)
     return over_processes(logs) if logs else None
+
+
+def paired_p(logs: Sequence[float]) -> float:
+    """Return how often two equals would differ as much as these paired logarithms, either way: Student's test.
+
+    It is 1 - `CONFIDENCE` where their interval ends at 1; NaN for a single process.
+    """
+    if len(logs) < 2:
+        return math.nan
+    error = stdev(logs) / math.sqrt(len(logs))
+    return 2 * float(stdtr(len(logs) - 1, -abs(fmean(logs)) / error)) if error else float(fmean(logs) == 0)
 
 
 def unpaired_ratio(baseline: Blocks, own: Blocks) -> Estimate:
