@@ -91,7 +91,7 @@ class TorchBackend(Backend):
         return torch.tensor(np.asarray(host, dtype=dtype, order="C"), device=self._device)
 
     def to_numpy(self, array: Array) -> Any:
-        return array.detach().cpu().numpy()
+        return array.detach().to("cpu", copy=True).numpy()  # on a CPU it would be the tensor's own memory
 
     def owns(self, array: Any) -> bool:
         return isinstance(array, torch.Tensor)
