@@ -67,11 +67,17 @@ class Backend(ABC):
 
     @abstractmethod
     def asarray(self, host: Any, dtype: str | None = None) -> Array:
-        """Place a host array (or an array already here) on this device, as `dtype` when one is named."""
+        """Place a host array (or an array already here) on this device, as `dtype` when one is named.
+
+        What the host writes into its array later does not show, unless the host's arrays are the library's own (NumPy's are).
+        """
 
     @abstractmethod
     def to_numpy(self, array: Array) -> Any:
-        """Return a NumPy array with the values of an array of this backend."""
+        """Return a NumPy array with the values of an array of this backend: a copy, or one that cannot be written into.
+
+        The host's own arrays (NumPy's) are returned as they are.
+        """
 
     @abstractmethod
     def owns(self, array: Any) -> bool:

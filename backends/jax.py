@@ -60,8 +60,9 @@ class JaxBackend(Backend):
     def asarray(self, host: Any, dtype: str | None = None) -> Array:
         if self.owns(host):
             return jax.device_put(host if dtype is None else host.astype(dtype), self._device)
-        # Straight to the device: jax.numpy.asarray would take the way over JAX's default one.
-        return jax.device_put(np.asarray(host, dtype=dtype), self._device)
+        # A copy, as JAX on a CPU takes an array that is aligned for its own, and would change with the host's. And straight to
+        # the device: jax.numpy.asarray would take the way over JAX's default one.
+        return jax.device_put(np.array(host, dtype=dtype), self._device)
 
     def to_numpy(self, array: Array) -> Any:
         return jax.device_get(array)
@@ -79,7 +80,7 @@ class JaxBackend(Backend):
         return jax.jit(function)
 
     def compile_seconds(self) -> float:
-        return sum(_compilations)
+        return sum(_compilations, 0.0)
 
     def fold(self, step: Step, state: Tree, batches: tuple[Array, ...]) -> tuple[Tree, Tree]:
         return jax.lax.scan(step, state, batches)

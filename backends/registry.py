@@ -66,7 +66,12 @@ def _open(spec: str, asked: str) -> Backend:
     found = _status(name)
     if not found.usable:
         raise BackendError(f"{asked}: {found.reason}. {_usable()}")
-    return _load(name)(_match(device, found, asked))
+    device = _match(device, found, asked)
+    try:
+        return _load(name)(device)
+    except Exception as error:  # a class that lacks a member cannot be made, nor can one whose device has gone
+        reason = f"{name} cannot be opened on {device}: {type(error).__name__}: {first_line(error)}"
+        raise BackendError(f"{asked}: {reason}. {_usable()}") from error
 
 
 def _match(device: str, found: Status, asked: str) -> str:

@@ -34,14 +34,14 @@ class StrictBackend(Backend):
         self._device = CPU if device == "cpu" else xp.Device(device)
 
     def asarray(self, host: Any, dtype: str | None = None) -> Array:
-        array = host if self.owns(host) else xp.asarray(host)
+        array = host if self.owns(host) else xp.asarray(host, copy=True)
         array = array if dtype is None else xp.astype(array, getattr(xp, dtype))
         return array.to_device(self._device)
 
     def to_numpy(self, array: Array) -> Any:
         import numpy
 
-        return numpy.asarray(array.to_device(CPU))
+        return numpy.array(array.to_device(CPU))
 
     def owns(self, array: Any) -> bool:
         return hasattr(array, "__array_namespace__") and array.__array_namespace__() is xp

@@ -97,7 +97,7 @@ class TorchBackend(Backend):
         return torch.tensor(array.view("int16"), device=self._device).view(torch.bfloat16)  # it knows not ml_dtypes's
 
     def to_numpy(self, array: Array) -> Any:
-        array = array.detach().cpu()
+        array = array.detach().to("cpu", copy=True)  # on a CPU it would be the tensor's own memory
         if array.dtype != torch.bfloat16:
             return array.numpy()
         return array.view(torch.int16).numpy().view(numpy_dtype("bfloat16"))

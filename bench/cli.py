@@ -10,12 +10,14 @@ from collections.abc import Sequence
 from backends import ArraybenchError
 from bench import crossover, explain, run, scaling
 from bench.compare import command as compare
+from bench.conform import command as conform
 from bench.doctor import command as doctor
 from bench.selftest import command as selftest
 
 COMMANDS = {
     "run": (run.add_arguments, "measure every case on every usable backend, and write the tables"),
     "compare": (compare.add_arguments, "tell what is faster or slower in one run than in another"),
+    "conform": (conform.add_arguments, "check that a backend keeps to what every backend must"),
     "doctor": (doctor.add_arguments, "say what holds this machine back, and what to type"),
     "scaling": (scaling.add_arguments, "how a time grows with rows, batch and width: a fitted exponent for each"),
     "crossover": (crossover.add_arguments, "the size from which on one backend is faster than another, by bisection"),

@@ -118,3 +118,13 @@ def test_a_backend_that_cannot_be_loaded_is_listed_with_the_reason_and_hides_no_
     assert not found["broken"].usable
     assert "\n" not in found["broken"].reason
     assert found["numpy"].usable
+
+
+class Unfinished(Backend):
+    devices, version = Twin.devices, Twin.version
+
+
+def test_a_class_that_lacks_members_is_an_error_that_names_them(another_package):
+    another_package(unfinished=f"{__name__}:Unfinished")
+    with pytest.raises(backends.BackendError, match=r"unfinished cannot be opened on left: TypeError: .*asarray.*owns"):
+        backends.get("unfinished")

@@ -14,10 +14,9 @@ from bench.selftest.faults import results
 NETWORKS = ("coffee-2-3-1", "digits-64-25-15-10")
 CASES = [
     *(case for case in all_cases() if case.network in NETWORKS and case.workload != "epoch"),
-    *(Case(workload, NETWORKS[0], "matmul", 8, "float64") for workload in ("forward", "backward", "step")),
-    *(Case("step", network, "matmul", 8, optimizer="nesterov") for network in NETWORKS),
+    Case("step", NETWORKS[1], "matmul", 8, optimizer="nesterov"),
     Case("matmul", "square-64", "matmul", 64),
-]
+]  # a few more in bench.conform.agreement
 EPOCH_ROWS = 640  # 20 steps
 
 
@@ -123,11 +122,6 @@ def test_a_synchronize_that_does_not_wait_for_the_library_is_refused(backend):
     if not late:
         pytest.skip(f"{backend.spec} is done when its calls return")
     assert "before the work was done" in sabotage.judge(case, problem, careless).refusal
-
-
-def test_what_has_been_waited_for_is_ready(backend):
-    array = backend.asarray(np.ones((500, 500), "float32"))
-    assert backend.ready(backend.synchronize({"a": (backend.xp.matmul(array, array), [array])}))
 
 
 # What the gate compares

@@ -33,23 +33,16 @@ def learn(backend, data, dtype, seed=7, copy=lambda data: data):
 
 
 @functools.cache
-def reference(data):
-    return learn(NUMPY, data, "float64")[0]
+def reference():
+    return learn(NUMPY, "digits", "float64")[0]
 
 
 @every_dtype
-@pytest.mark.parametrize("data", ["coffee", "digits"])
-def test_one_seed_gives_one_loss_curve_everywhere(backend, data, dtype):
-    history, model = learn(backend, data, dtype)
-    np.testing.assert_allclose(history["loss"], reference(data)["loss"], rtol=TOLERANCE[dtype])
+def test_one_seed_gives_one_loss_curve_everywhere(backend, dtype):  # of coffee: bench.conform.agreement
+    history, model = learn(backend, "digits", dtype)
+    np.testing.assert_allclose(history["loss"], reference()["loss"], rtol=TOLERANCE[dtype])
     assert history["loss"][-1] < history["loss"][0]
     assert {w.dtype.name for w in model.get_weights()} == {dtype}
-
-
-def test_one_seed_repeats_every_bit(backend):
-    (history, model), (again, other) = (learn(backend, "coffee", "float32") for _ in range(2))
-    assert history == again
-    np.testing.assert_equal(model.get_weights(), other.get_weights())
 
 
 def test_another_seed_gives_another_curve():

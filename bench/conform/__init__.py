@@ -1,0 +1,1 @@
+"""The conformance suite: what a backend must keep to, each requirement a function that tries it."""
