@@ -41,6 +41,37 @@ class Comparison(NamedTuple):
     verdict: str
 
 
+class Answer(NamedTuple):
+    """What a run says of one backend to one of the three questions: the rows that answer it, by one of their speed-ups."""
+
+    title: str
+    spec: str
+    rows: Summary
+    comparison: Comparison
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many rows have which verdict, in the order of `MARKS`."""
+        found = self.rows[self.comparison.verdict].value_counts()
+        return {verdict: int(found[verdict]) for verdict in MARKS if verdict in found}
+
+    @property
+    def reach(self) -> str:
+        """How far the intervals reach together."""
+        name = self.comparison.name
+        low, high = self.rows[f"{name}_ci_low"].min(), self.rows[f"{name}_ci_high"].max()
+        return f"{times(low)} to {times(high)}"
+
+    @property
+    def counted(self) -> str:
+        """How many rows are clearly faster or slower, in words."""
+        words = [f"{verdict.lower()} in {count}" for verdict, count in self.counts.items()]
+        return f"{', '.join(words)} of {len(self.rows)}"
+
+    def __str__(self) -> str:
+        return f"{self.title}: {self.reach}, {self.counted}"
+
+
 OVER_LOOP = Comparison("over loop", "speedup", "verdict")
 OVER_NUMPY = Comparison("over NumPy", "speedup_over_numpy", "verdict_over_numpy")
 OVER_EAGER = Comparison("over eager", "speedup_over_eager", "verdict_over_eager")
@@ -61,7 +92,7 @@ def show(summary: Summary, console: Console) -> None:
             console.print(table, "")
     console.print(LEGEND, style="dim", highlight=False)
     console.print()
-    for line in (*_answers(told), *_controls(frame)):
+    for line in (*map(str, answers(told)), *controls(frame)):
         console.print(line, highlight=False)
     for peer, rows in frame[frame["backend"].map(peers.is_peer)].groupby("backend", sort=False):
         if (rows["status"] == "unavailable").all() and (rows["backend_version"] == "-").all():
@@ -169,50 +200,43 @@ def _seconds(row: Row) -> float:
 
 
 def _speedup(row: Row, comparison: Comparison, roomy: bool) -> str:
-    estimate, verdict = _estimate(row, comparison.name), row[comparison.verdict]
+    speedup, verdict = estimate(row, comparison.name), row[comparison.verdict]
     if verdict == "BASELINE":
         return "1x  "
-    if math.isnan(estimate.low):
+    if math.isnan(speedup.low):
         return ""
     unlike = "≠" if comparison is OVER_LOOP and row["unlike"] != "-" else ""
-    return f"{with_interval(estimate, roomy)} {MARKS[verdict]}{unlike}"
+    return f"{with_interval(speedup, roomy)} {MARKS[verdict]}{unlike}"
 
 
-def _estimate(row: Row, name: str) -> Estimate:
+def estimate(row: Row, name: str) -> Estimate:
+    """Return a speed-up of a row with its interval, given its column."""
     return Estimate(row[name], row[f"{name}_ci_low"], row[f"{name}_ci_high"])
 
 
-def _answers(frame: Summary) -> Iterator[str]:
-    """Yield one line for each of the three questions, over all networks and workloads of single examples."""
+def answers(frame: Summary) -> Iterator[Answer]:
+    """Yield the answers to the three questions, over all networks and workloads of single examples."""
     ok = frame[(frame["status"] == "ok") & frame["workload"].isin(ONE_EXAMPLE)]
     compiled = list(ok[ok["implementation"] == "compiled"]["spec"].unique())
-    numpy = ok["spec"].str.startswith("numpy:")
-    questions = [("A matrix product over the loop, NumPy", ok[numpy & (ok["implementation"] == "matmul")], OVER_LOOP)]
+    numpy = ok[ok["spec"].str.startswith("numpy:") & (ok["implementation"] == "matmul")]
+    found = [Answer("A matrix product over the loop, NumPy", "numpy:cpu", numpy, OVER_LOOP)]
     for spec in ok["spec"].unique():
         best = ok[(ok["spec"] == spec) & (ok["implementation"] == ("compiled" if spec in compiled else "matmul"))]
         if spec in compiled:
-            questions.append((f"Compiled over eager, {spec}", best, OVER_EAGER))
+            found.append(Answer(f"Compiled over eager, {spec}", spec, best, OVER_EAGER))
         if not spec.startswith("numpy:"):
             kind = "the GPU" if "gpu" in spec else "the CPU"
-            questions.append((f"{spec}, on {kind}, over NumPy's matrix product", best, OVER_NUMPY))
-    for question, rows, comparison in questions:
-        if len(rows := rows[rows[f"{comparison.name}_ci_low"].notna()]):
-            yield f"{question}: {_range(rows, comparison)}"
+            found.append(Answer(f"{spec}, on {kind}, over NumPy's matrix product", spec, best, OVER_NUMPY))
+    for answer in found:
+        if len(rows := answer.rows[answer.rows[f"{answer.comparison.name}_ci_low"].notna()]):
+            yield answer._replace(rows=rows)
 
 
-def _range(rows: Summary, comparison: Comparison) -> str:
-    """Return how far the intervals reach together, and how many rows are clearly faster or slower."""
-    low, high = rows[f"{comparison.name}_ci_low"].min(), rows[f"{comparison.name}_ci_high"].max()
-    counts = rows[comparison.verdict].value_counts()
-    words = [f"{word.lower()} in {counts[word]}" for word in MARKS if word in counts]
-    return f"{times(low)} to {times(high)}, {', '.join(words)} of {len(rows)}"
-
-
-def _controls(frame: Summary) -> Iterator[str]:
+def controls(frame: Summary) -> Iterator[str]:
     """Yield what the run knows of its own error: what two equal cases differed by, and the least that it could have seen."""
-    controls = frame[(frame["implementation"] == CONTROL) & frame["speedup_ci_low"].notna()]
-    for row in controls.to_dict("records"):
-        equal = _estimate(row, "speedup")
+    equals = frame[(frame["implementation"] == CONTROL) & frame["speedup_ci_low"].notna()]
+    for row in equals.to_dict("records"):
+        equal = estimate(row, "speedup")
         yield (
             f"Two equal cases, {row['workload']} {row['network']}, differed by {equal.value - 1:+.1%} "
             f"({equal.low - 1:+.1%} to {equal.high - 1:+.1%}): {row['verdict']}. "
