@@ -32,7 +32,7 @@ VEGA_LITE = ".".join(alt.SCHEMA_VERSION.lstrip("v").split(".")[:2])
 SHAPES = ("circle", "square", "triangle-up", "diamond", "cross", "triangle-down", "triangle-right")
 VERDICT_SHAPES = {"FASTER": "triangle-up", "SLOWER": "triangle-down", "SAME": "square", "UNRESOLVED": "circle"}
 DASHES = ([1, 0], [6, 3], [2, 2], [8, 3, 2, 3], [12, 4])
-ROW, PLOT = 17, 320  # pixels: of a line of a chart with labels, and the height of one without
+ROW, TALL_ROW, PLOT = 17, 36, 320  # pixels: of a line with its label beside and above, and of a chart without labels
 LETTER = 6.4  # pixels that a letter of a label takes
 PICTURE_WIDTH = 760
 PLAIN = "datum.value < 0.001 ? format(datum.value, '.0e') : format(datum.value, ',')"
@@ -162,8 +162,7 @@ def _size_chart(sweep: Sweep, rows: list[Row], runs: Sequence[Run]) -> Chart:
         )
     lines = list(dict.fromkeys(point["backend"] for point in points))
     x = alt.X("size:Q", title=sweep.what).scale(type="log", base=2, nice=False, padding=12)
-    if sweep.column == "batch_size":
-        x = x.axis(values=sorted({point["size"] for point in points}), labelOverlap=True, labelSeparation=5)
+    x = x.axis(values=sorted({point["size"] for point in points}), labelOverlap="greedy", labelSeparation=5)
     limits = _domain([point["seconds"] for point in points], 2)
     y = alt.Y("seconds:Q", title=f"seconds of one {unit(rows[0])}")
     y = y.scale(type="log", domain=limits, nice=False).axis(labelExpr=SECONDS, values=_ticks(limits))
@@ -269,8 +268,8 @@ SPEEDUPS = (
     (OVER_LOOP, "loop", "How many times faster than a loop in Python"),
     (OVER_NUMPY, "numpy", "How many times faster than the same on NumPy"),
     (OVER_EAGER, "eager", "How many times faster compiled than call by call"),
-    (OF_OURS["numpy"], "of-numpy", "How many times faster this project on NumPy is than its peers"),
-    (OF_OURS["jax"], "of-jax", "How many times faster this project on JAX is than its peers"),
+    (OF_OURS["numpy"], "of-numpy", "How many times faster this project on NumPy is than each of these"),
+    (OF_OURS["jax"], "of-jax", "How many times faster this project on JAX is than each of these"),
 )
 
 
@@ -301,7 +300,7 @@ def _speedup_chart(comparison: Comparison, name: str, title: str, rows: list[Row
     y = _rows_axis(points)
     limits = _domain([1.0, *(point["speedup"] for point in points)], 3)
     x = alt.X("speedup:Q", title="times faster").scale(type="log", domain=limits, nice=False)
-    x = x.axis(labelExpr="format(datum.value, ',') + 'x'", orient="top", values=_ticks(limits))
+    x = x.axis(labelExpr="format(datum.value, ',') + 'x'", orient="top", values=_ticks(limits), labelBound=True)
     present = [verdict for verdict in VERDICTS if verdict in {point["verdict"] for point in points}]
     colours = alt.Color("verdict:N", title=None).scale(domain=present, range=[colour(v.lower()) for v in present])
     shapes = alt.Shape("verdict:N", title=None).scale(domain=present, range=[VERDICT_SHAPES[v] for v in present])
@@ -512,7 +511,13 @@ def _spec(chart: Any, height: int | None, rows: list[Row] | None = None) -> Row:
     """Return the declaration of a chart that is as wide as its place, and as high as is said or as its labelled rows need."""
     lines = len(_row_domain(rows)) if rows else 0
     chart = chart.properties(width="container", height=height or lines * ROW)
-    return chart.to_dict() | {"config": CONFIG, "autosize": {"type": "fit-x", "contains": "padding"}}
+    declared = chart.to_dict() | {"config": CONFIG, "autosize": {"type": "fit-x", "contains": "padding"}}
+    if lines:
+        # On a phone labels would leave little room beside them: there the page puts each above its mark.
+        declared["usermeta"] = {
+            "narrow": {"height": lines * TALL_ROW, "axis": {"labelPadding": -2, "labelOffset": -11}}
+        }
+    return declared
 
 
 def _row_domain(rows: Iterable[Row]) -> list[str]:

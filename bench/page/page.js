@@ -2,15 +2,22 @@
 
 // Charts: colours are custom properties of CSS, so a change of the scheme needs no new drawing. `ast` interprets
 // Vega's expressions, where it would else compile them, which the page's policy forbids.
+const NARROW = 480; // pixels
 for (const figure of document.querySelectorAll("#charts figure")) {
   const chart = figure.querySelector(".chart");
+  const spec = JSON.parse(figure.querySelector("script").textContent);
+  const narrow = spec.usermeta?.narrow;
+  if (narrow && chart.clientWidth < NARROW) {
+    spec.height = narrow.height;
+    for (const view of spec.layer ?? [spec]) Object.assign(view.encoding.y?.axis ?? {}, narrow.axis);
+  }
   // Vega gives its place a role and a label of its own, so that it must not be the one that has the chart's.
   const place = chart.appendChild(document.createElement("div"));
-  const spec = JSON.parse(figure.querySelector("script").textContent);
   vegaEmbed(place, spec, { actions: false, ast: true, renderer: "svg" })
     .then(() => chart.dataset.drawn = "yes")
     .catch((error) => {
       place.textContent = `This chart cannot be drawn: ${error.message}`;
+      chart.dataset.drawn = "no";
       console.error(error);
     });
 }

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from rich.text import Text
 
 from bench.comparison import KEYS
-from bench.page.runs import Run, overlaid, time, unit
+from bench.page.runs import Run, overlaid, time
 from bench.report import (
     MARKS,
     OF_OURS,
@@ -134,7 +134,6 @@ TABLES: dict[str, dict[str, Made]] = {
     "Times and speed-ups": {
         **CASE,
         f"Time, {CONFIDENCE:.0%} interval": _time,
-        "of one": lambda row: words(unit(row) if row["status"] == "ok" else ""),
         "Over the loop": _speedup(OVER_LOOP),
         "Over NumPy": _speedup(OVER_NUMPY),
         "Over eager": _speedup(OVER_EAGER),
