@@ -12,11 +12,13 @@ from bench import crossover, explain, run, scaling
 from bench.compare import command as compare
 from bench.conform import command as conform
 from bench.doctor import command as doctor
+from bench.page import command as page
 from bench.selftest import command as selftest
 
 COMMANDS = {
     "run": (run.add_arguments, "measure every case on every usable backend, and write the tables"),
     "compare": (compare.add_arguments, "tell what is faster or slower in one run than in another"),
+    "report": (page.add_arguments, "write one page of one run or several, with charts; it opens offline"),
     "conform": (conform.add_arguments, "check that a backend keeps to what every backend must"),
     "doctor": (doctor.add_arguments, "say what holds this machine back, and what to type"),
     "scaling": (scaling.add_arguments, "how a time grows with rows, batch and width: a fitted exponent for each"),

@@ -208,7 +208,7 @@ def _prepared(case: Case, backend: Backend, budget_s: float, examples: int | Non
     helped = started.warm_call_s < LONG_CALL_S and _is_helped(started, backend)
     try:
         budget, once_s, outputs = _round_trips(started, backend)
-        error = gate.judge(case, started.problem, outputs, expected)
+        error = gate.judge(case, outputs, expected, started.problem.tolerance)
     except gate.MismatchError as mismatch:
         raise UnmeasuredError("mismatch", str(mismatch)) from mismatch
     facts = {

@@ -43,6 +43,38 @@ class Comparison(NamedTuple):
     verdict: str
 
 
+class Answer(NamedTuple):
+    """What a run says of one backend to one of the three questions: the rows that answer it, by one of their speed-ups."""
+
+    title: str
+    spec: str
+    rows: Summary
+    comparison: Comparison
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many rows have which verdict, in the order of `MARKS`."""
+        found = self.rows[self.comparison.verdict].value_counts()
+        return {verdict: int(found[verdict]) for verdict in MARKS if verdict in found}
+
+    @property
+    def reach(self) -> str:
+        """How far the intervals reach together."""
+        name = self.comparison.name
+        low, high = self.rows[f"{name}_ci_low"].min(), self.rows[f"{name}_ci_high"].max()
+        return f"{times(low)} to {times(high)}"
+
+    @property
+    def counted(self) -> str:
+        """How many rows are clearly faster or slower, in words."""
+        words = [f"{verdict.lower()} in {count}" for verdict, count in self.counts.items()]
+        return f"{', '.join(words)} of {len(self.rows)}"
+
+    def __str__(self) -> str:
+        errors = self.rows["oracle_error"].max() if self.comparison is OVER_FLOAT32 else None
+        return f"{self.title}: {self.reach}, {self.counted}" + (f"; errors up to {errors:.1e}" if errors else "")
+
+
 OVER_LOOP = Comparison("over loop", "speedup", "verdict")
 OVER_NUMPY = Comparison("over NumPy", "speedup_over_numpy", "verdict_over_numpy")
 OVER_EAGER = Comparison("over eager", "speedup_over_eager", "verdict_over_eager")
@@ -63,7 +95,7 @@ def show(summary: Summary, console: Console) -> None:
             console.print(table, "")
     console.print(LEGEND, style="dim", highlight=False)
     console.print()
-    for line in (*(_precision_answers(told) if _in_precisions(told) else _answers(told)), *_controls(frame)):
+    for line in (*map(str, answers(told)), *_not_had(told), *controls(frame)):
         console.print(line, highlight=False)
     for peer, rows in frame[frame["backend"].map(peers.is_peer)].groupby("backend", sort=False):
         if (rows["status"] == "unavailable").all() and (rows["backend_version"] == "-").all():
@@ -225,61 +257,62 @@ def _seconds(row: Row) -> float:
 
 
 def _speedup(row: Row, comparison: Comparison, roomy: bool) -> str:
-    estimate, verdict = _estimate(row, comparison.name), row[comparison.verdict]
+    speedup, verdict = estimate(row, comparison.name), row[comparison.verdict]
     if verdict == "BASELINE":
         return "1x  "
-    if math.isnan(estimate.low):
+    if math.isnan(speedup.low):
         return ""
     unlike = "≠" if comparison is OVER_LOOP and row["unlike"] != "-" else ""
-    return f"{with_interval(estimate, roomy)} {MARKS[verdict]}{unlike}"
+    return f"{with_interval(speedup, roomy)} {MARKS[verdict]}{unlike}"
 
 
-def _estimate(row: Row, name: str) -> Estimate:
+def estimate(row: Row, name: str) -> Estimate:
+    """Return a speed-up of a row with its interval, given its column."""
     return Estimate(row[name], row[f"{name}_ci_low"], row[f"{name}_ci_high"])
 
 
-def _answers(frame: Summary) -> Iterator[str]:
-    """Yield one line for each of the three questions, over all networks and workloads of single examples, or all functions."""
+def answers(frame: Summary) -> Iterator[Answer]:
+    """Yield the answers to the three questions over all networks, or all functions, and what narrower numbers bring."""
+    every = (
+        [*_precision_answers(frame)] if _in_precisions(frame) else [*_three_answers(frame), *_precision_answers(frame)]
+    )
+    for answer in every:
+        if len(rows := answer.rows[answer.rows[f"{answer.comparison.name}_ci_low"].notna()]):
+            yield answer._replace(rows=rows)
+
+
+def _three_answers(frame: Summary) -> Iterator[Answer]:
     ok = frame[(frame["status"] == "ok") & (frame["workload"].isin(ONE_EXAMPLE) | _of_user(frame))]
     compiled = list(ok[ok["implementation"] == "compiled"]["spec"].unique())
-    numpy = ok["spec"].str.startswith("numpy:")
-    questions = [("A matrix product over the loop, NumPy", ok[numpy & (ok["implementation"] == "matmul")], OVER_LOOP)]
+    numpy = ok[ok["spec"].str.startswith("numpy:") & (ok["implementation"] == "matmul")]
+    yield Answer("A matrix product over the loop, NumPy", "numpy:cpu", numpy, OVER_LOOP)
     for spec in ok["spec"].unique():
         best = ok[(ok["spec"] == spec) & ok["implementation"].isin(["compiled"] if spec in compiled else EAGER)]
         if spec in compiled:
-            questions.append((f"Compiled over eager, {spec}", best, OVER_EAGER))
+            yield Answer(f"Compiled over eager, {spec}", spec, best, OVER_EAGER)
         if not spec.startswith("numpy:"):
             kind = "the GPU" if "gpu" in spec else "the CPU"
-            questions.append((f"{spec}, on {kind}, over NumPy", best, OVER_NUMPY))
-    for question, rows, comparison in questions:
-        if len(rows := rows[rows[f"{comparison.name}_ci_low"].notna()]):
-            yield f"{question}: {_range(rows, comparison)}"
+            yield Answer(f"{spec}, on {kind}, over NumPy", spec, best, OVER_NUMPY)
 
 
-def _precision_answers(frame: Summary) -> Iterator[str]:
-    """Yield a line for each precision beside float32 on each backend, and the reasons why some cannot be had."""
+def _precision_answers(frame: Summary) -> Iterator[Answer]:
     for case, rows in frame[frame["precision"] != "float32"].groupby(["spec", "precision"], sort=False):
         spec, precision = map(str, case)
-        if len(rows := rows[rows[f"{OVER_FLOAT32.name}_ci_low"].notna()]):
-            error = f"errors up to {rows['oracle_error'].max():.1e}"
-            yield f"{precision} over float32, {spec}: {_range(rows, OVER_FLOAT32)}; {error}"
-    for own, rows in frame[frame["status"] == "unavailable"].groupby("spec", sort=False):
-        yield f"{own!s}: {'; '.join(rows['reason'].unique())}"
+        yield Answer(f"{precision} over float32, {spec}", spec, rows, OVER_FLOAT32)
 
 
-def _range(rows: Summary, comparison: Comparison) -> str:
-    """Return how far the intervals reach together, and how many rows are clearly faster or slower."""
-    low, high = rows[f"{comparison.name}_ci_low"].min(), rows[f"{comparison.name}_ci_high"].max()
-    counts = rows[comparison.verdict].value_counts()
-    words = [f"{word.lower()} in {counts[word]}" for word in MARKS if word in counts]
-    return f"{times(low)} to {times(high)}, {', '.join(words)} of {len(rows)}"
+def _not_had(frame: Summary) -> Iterator[str]:
+    """Yield for each backend why some precisions cannot be had, where they are what the run is about."""
+    if _in_precisions(frame):
+        for own, rows in frame[frame["status"] == "unavailable"].groupby("spec", sort=False):
+            yield f"{own!s}: {'; '.join(rows['reason'].unique())}"
 
 
-def _controls(frame: Summary) -> Iterator[str]:
+def controls(frame: Summary) -> Iterator[str]:
     """Yield what the run knows of its own error: what two equal cases differed by, and the least that it could have seen."""
-    controls = frame[(frame["implementation"] == CONTROL) & frame["speedup_ci_low"].notna()]
-    for row in controls.to_dict("records"):
-        equal = _estimate(row, "speedup")
+    equals = frame[(frame["implementation"] == CONTROL) & frame["speedup_ci_low"].notna()]
+    for row in equals.to_dict("records"):
+        equal = estimate(row, "speedup")
         yield (
             f"Two equal cases, {row['workload']} {row['network']}, differed by {equal.value - 1:+.1%} "
             f"({equal.low - 1:+.1%} to {equal.high - 1:+.1%}): {row['verdict']}. "

@@ -155,15 +155,16 @@ def make_folder(folder: Path, new: bool = True) -> None:
         raise ResultsError(f"{folder} holds a run already; choose another --name, or go on with it by --resume")
 
 
-def write_whole(file: Path, text: str) -> None:
+def write_whole(file: Path, content: str | bytes, partial: Path | None = None) -> None:
     """Write a file of a run whole or not at all; raise ResultsError with the reason, and leave what was there before.
 
-    Until it is whole it lies beside the run's folder: a process that is killed meanwhile leaves no half of a file in there.
+    Until it is whole it lies at `partial`, or beside the run's folder: a process that is killed meanwhile leaves no half of a
+    file in there.
     """
-    partial = file.parent.parent / f".{file.parent.name}.{file.name}.partial"
+    partial = partial or file.parent.parent / f".{file.parent.name}.{file.name}.partial"
     try:
-        with partial.open("w", encoding="utf-8") as stream:
-            stream.write(text)
+        with partial.open("wb") as stream:
+            stream.write(content.encode() if isinstance(content, str) else content)
             stream.flush()
             os.fsync(stream.fileno())  # a full disk is known before the old file goes, and nothing is written later
         os.replace(partial, file)

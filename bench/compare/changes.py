@@ -68,7 +68,7 @@ class Tables:
     def read(cls, path: Path) -> Tables:
         """Return a run, given its folder or its summary.csv; raise ResultsError where no comparison can be drawn from it."""
         folder = path.parent if path.is_file() else path
-        _expect_finished(folder)
+        expect_finished(folder)
         summary = read_results(path).to_dict("records")
         if not summary:
             raise ResultsError(f"{folder} holds no case: its summary.csv has no row; measure again")
@@ -223,7 +223,8 @@ def _order(change: Change) -> tuple[int, float]:
     return rank, -abs(math.log(change.speedup.value)) if change.speedup else 0.0
 
 
-def _expect_finished(folder: Path) -> None:
+def expect_finished(folder: Path) -> None:
+    """Raise ResultsError where a folder is not that of a run, or of one that is not finished."""
     if (folder / "summary.csv").exists():
         return
     if not (folder / JOURNAL).exists():

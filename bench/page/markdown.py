@@ -1,0 +1,55 @@
+"""A summary for a pull request in Markdown: the verdicts with their intervals, what went wrong, the machine."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+
+from bench.page.runs import Run
+from bench.page.tables import MACHINE, wrong
+from bench.page.verdicts import verdicts
+from bench.report import controls
+from bench.statistics import CONFIDENCE
+
+FACTS = ("Processor", "Cores", "Memory", "GPUs", "System", "Python")
+
+
+def summary(runs: Sequence[Run]) -> str:
+    """Return the summary of the runs, one after the other."""
+    return "\n\n".join("\n".join(_run(run)) for run in runs) + "\n"
+
+
+def _run(run: Run) -> Iterator[str]:
+    yield f"### {escaped(run.label)}"
+    yield ""
+    yield f"| question | here | times faster, {CONFIDENCE:.0%} intervals | verdicts | what |"
+    yield "|---|---|---|---|---|"
+    for question, word, answer in verdicts(run):
+        cells = (answer.reach, answer.counted, answer.title) if answer else ("", "", "")
+        yield f"| {' | '.join(map(escaped, (question, f'**{word}**', *cells)))} |"
+    for line in controls(run.rows):
+        yield ""
+        yield escaped(line)
+    if lost := wrong([run]):
+        yield ""
+        yield f"<details><summary>{len(lost)} without a figure</summary>"
+        yield ""
+        yield from (f"- {escaped(f'{case}: {status}: {reason}')}" for case, status, reason in lost)
+        yield ""
+        yield "</details>"
+    versions = [f"{spec} {told.get('version')}" for spec, told in run.machine.get("backends", {}).items()]
+    yield ""
+    yield escaped("; ".join([f"{fact}: {MACHINE[fact](run.machine)}" for fact in FACTS] + versions))
+
+
+def escaped(text: str) -> str:
+    """Return a text as Markdown shows it on one line: no cell ends in it, nothing is a tag, a link or a mention.
+
+    Two stars around the whole are left: they are this module's own.
+    """
+    bold = re.fullmatch(r"\*\*(.+)\*\*", text)
+    inner = " ".join((bold[1] if bold else text).split())
+    inner = (
+        re.sub(r"([\\`*_\[\]|~#])", r"\\\1", inner).replace("&", "&amp;").replace("<", "&lt;").replace("@", "@\u200b")
+    )
+    return f"**{inner}**" if bold else inner
