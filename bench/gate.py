@@ -73,7 +73,8 @@ def require_ready(result: Tree, backend: Backend) -> None:
 def judge(case: Case, outputs: list[Any], expected: list[Any], limit: float | None = None) -> float:
     """Return the largest relative error of a case's outputs; raise MismatchError where they are not the oracle's.
 
-    `limit` is what passes, where that is not the case's tolerance. What dtype a user's function returns is its own business: the table tells it.
+    `limit` is what passes, where that is not the case's tolerance. What dtype a user's function returns is its own business: the
+    table tells it.
     """
     dtype = None if case.source else case.result_dtype
     return check(outputs, expected, limit or tolerance(case), dtype, by_norm=_drifts(case))
