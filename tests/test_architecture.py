@@ -7,6 +7,7 @@ import fnmatch
 import graphlib
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -163,3 +164,15 @@ def test_a_backend_loads_its_own_library_and_no_other(spec):
     source = f"import backends, sys; backends.get({spec!r}); print(*sys.modules)"
     loaded = set(python("-c", source).stdout.split())
     assert loaded & ARRAY_LIBRARIES == ({"array_api_strict"} if spec == "strict" else set())
+
+
+def test_the_wheel_has_every_package_and_what_lies_beside_its_modules():
+    declared = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
+    packages = {
+        ".".join(path.parent.relative_to(ROOT).parts) for room in ROOMS for path in (ROOT / room).rglob("__init__.py")
+    }
+    assert set(declared["packages"]) == packages
+    for package in packages:
+        folder = ROOT / package.replace(".", "/")
+        files = {path.name for path in folder.iterdir() if path.is_file() and path.suffix not in (".py", ".pyc")}
+        assert files <= {*declared["package-data"]["*"], *declared["package-data"].get(package, [])}
