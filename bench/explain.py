@@ -89,7 +89,12 @@ class Explanation:
     @property
     def title(self) -> str:
         """What is explained."""
-        return f"{TITLES.get(self.workload, self.workload)} {self.network}"
+        return f"{TITLES.get(self.workload, self.workload)} {self.network}".removesuffix(" -")
+
+    def ran(self, step: Step) -> str:
+        """Return what ran in a step of it, with the precision where that is another than float32, or changes."""
+        own = {own.measurement.case.precision for own in self.steps}
+        return step.ran if own == {"float32"} else f"{step.ran} in {step.measurement.case.precision}"
 
     @property
     def whole(self) -> Estimate:
@@ -110,11 +115,7 @@ def explain(tables: Tables, network: str = "*", workload: str = "*", backend: st
     Of several libraries the fastest is taken for a step, or `backend` for all after NumPy. Raise ResultsError where the run has
     nothing of that name, or no two steps of it.
     """
-    rivals = Rivals(tables.measurements.values(), tables.machine.get("backends", {}))
-    groups: dict[tuple[str, str], list[Measurement]] = {}
-    for own in tables.measurements.values():
-        if not peers.is_peer(own.spec) and own.case.implementation != CONTROL:
-            groups.setdefault((own.case.workload, own.case.network), []).append(own)
+    groups = _groups(tables)
     known_backends = dict.fromkeys(own.identity["backend"] for group in groups.values() for own in group)
     if backend is not None and backend not in known_backends:
         raise ResultsError(f"{tables.folder} has no backend {backend}; it has {', '.join(known_backends)}")
@@ -128,16 +129,39 @@ def explain(tables: Tables, network: str = "*", workload: str = "*", backend: st
         raise ResultsError(
             f"{tables.folder} has no workload {workload} on a network {network}; it has {' and '.join(known)}"
         )
+    found = _explained(tables, chosen, backend)
+    if not found.told:
+        raise ResultsError(
+            f"{tables.folder} has no two steps of {', '.join(found.left_out)} in two processes: nothing to explain"
+        )
+    return found
+
+
+def explain_all(tables: Tables) -> Explained:
+    """Return the steps of whatever the run has two of; none where it has no two of anything."""
+    return _explained(tables, _groups(tables), None)
+
+
+Groups = dict[tuple[str, str], list[Measurement]]
+"""The measurements of each workload on a network."""
+
+
+def _groups(tables: Tables) -> Groups:
+    groups: Groups = {}
+    for own in tables.measurements.values():
+        if not peers.is_peer(own.spec) and own.case.implementation != CONTROL:
+            groups.setdefault((own.case.workload, own.case.network), []).append(own)
+    return groups
+
+
+def _explained(tables: Tables, groups: Groups, backend: str | None) -> Explained:
+    rivals = Rivals(tables.measurements.values(), tables.machine.get("backends", {}))
     told, left_out = [], []
-    for (own_workload, own_network), group in chosen.items():
-        if found := _explanation(own_workload, own_network, group, rivals, backend):
+    for (workload, network), group in groups.items():
+        if found := _explanation(workload, network, group, rivals, backend):
             told.append(found)
         else:
-            left_out.append(f"{own_workload} {own_network}")
-    if not told:
-        raise ResultsError(
-            f"{tables.folder} has no two steps of {', '.join(left_out)} in two processes: nothing to explain"
-        )
+            left_out.append(f"{workload} {network}")
     return Explained(told, left_out)
 
 
@@ -208,7 +232,8 @@ def _chain(
     return chain, missing
 
 
-def _called(step: str, workload: str) -> str:
+def called(step: str, workload: str) -> str:
+    """Return what a step of a workload is called."""
     return STEPS[step] if workload in ONE_EXAMPLE else OTHERWISE.get(step, STEPS[step])
 
 
@@ -225,7 +250,7 @@ def sentences(own: Explanation) -> Iterator[str]:
         yield f"{_what(step, own)[0].upper()}{_what(step, own)[1:]}: {_change(step.factor)}.{unlike}"
     yield f"All together: {_change(own.whole)}. That is the product of the {_factors(own)}, exactly."
     for name, reason in own.missing.items():
-        yield f"Not measured: {_called(name, own.workload)} ({reason})."
+        yield f"Not measured: {called(name, own.workload)} ({reason})."
 
 
 def _what(step: Step, own: Explanation) -> str:
@@ -281,7 +306,7 @@ def rows(explained: Explained) -> list[Row]:
             start = own.steps[number - 1].so_far.value if number else 1.0
             found.append(
                 _row(own, step.name, number, start, step.factor)
-                | {"ran": step.ran, "seconds": step.seconds.value, "unlike": step.unlike or None}
+                | {"ran": own.ran(step), "seconds": step.seconds.value, "unlike": step.unlike or None}
                 | {"verdict": step.verdict if number else "BASELINE"}
             )
         whole = _row(own, "whole", len(own.steps), 1.0, own.whole)
@@ -342,8 +367,8 @@ def waterfall(explained: Explained) -> altair.ConcatChart:
 def _bars(own: Explanation, steps: list[Row]) -> Any:
     import altair as alt
 
-    values = [_bar(own, row) for row in steps]
-    missing = ", ".join(_called(name, own.workload) for name in own.missing)
+    values = [bar(own, row) for row in steps]
+    missing = ", ".join(called(name, own.workload) for name in own.missing)
     title = alt.TitleParams(own.title, subtitle=f"not measured: {missing}" if missing else "", anchor="start")
     y = alt.Y("label:N", sort=[value["label"] for value in values], title=None, axis=alt.Axis(labelLimit=240))
     ends = [value[name] for value in values for name in ("start", "end", "low", "high")]
@@ -364,12 +389,12 @@ def _bars(own: Explanation, steps: list[Row]) -> Any:
     ).properties(title=title, width=340, height=alt.Step(34))
 
 
-def _bar(own: Explanation, row: Row) -> Row:
+def bar(own: Explanation, row: Row) -> Row:
     """Return what the picture shows of a step: where its bar and its interval begin and end, and what stands beside."""
     factor = Estimate(row["factor"], row["factor_ci_low"], row["factor_ci_high"])
     low, high = row["start"] * factor.low, row["start"] * factor.high
     return {
-        "label": f"{_called(row['step'], own.workload)}, {row['ran']}" if row["ran"] else row["step"],
+        "label": f"{called(row['step'], own.workload)}, {row['ran']}" if row["ran"] else row["step"],
         "kind": "whole" if row["step"] == "whole" else row["verdict"],
         "text": f"{with_interval(factor, False)} {Text.from_markup(MARKS.get(row['verdict'], '')).plain}",
         "start": row["start"],
@@ -451,10 +476,10 @@ def _table(own: Explanation) -> Table:
         unlike = "≠" if step.unlike else ""
         factor = f"{with_interval(step.factor, False)} {MARKS[step.verdict]}{unlike}" if number else ""
         table.add_row(
-            _called(step.name, own.workload), step.ran, scaled(step.seconds.value), factor, times(step.so_far.value)
+            called(step.name, own.workload), own.ran(step), scaled(step.seconds.value), factor, times(step.so_far.value)
         )
     for name in own.missing:
-        table.add_row(_called(name, own.workload), "not measured")
+        table.add_row(called(name, own.workload), "not measured")
     whole = f"{with_interval(own.whole, False)} {MARKS[statistics.verdict(own.whole)]}"
     table.add_row("whole", "", "", whole, times(own.whole.value), style="bold")
     return table

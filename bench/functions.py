@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib.util
 import inspect
 import itertools
+import math
+import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -206,6 +208,23 @@ def build(declared: Declared, values: Values, compiled: bool, backend: Backend) 
 
 def _label(values: Values) -> str:
     return ",".join(f"{name}={value}" for name, value in values.items() if name != "dtype") or "-"
+
+
+def axis_values(label: str) -> dict[str, int | float | str]:
+    """Return the axes' values that a label is made of, those that are numbers as numbers; nothing where it has no axis."""
+    names = list(re.finditer(r"(?:^|,)([^\W\d]\w*)=", label))
+    ends = [*(name.start() for name in names[1:]), len(label)]
+    return {name[1]: _number(label[name.end() : end]) for name, end in zip(names, ends, strict=False)}
+
+
+def _number(text: str) -> int | float | str:
+    for kind in (int, float):
+        try:
+            value = kind(text)
+        except ValueError:
+            continue
+        return value if math.isfinite(value) else text
+    return text
 
 
 def _declared(value: Any) -> Declared | None:

@@ -70,9 +70,14 @@ class Answer(NamedTuple):
         words = [f"{verdict.lower()} in {count}" for verdict, count in self.counts.items()]
         return f"{', '.join(words)} of {len(self.rows)}"
 
-    def __str__(self) -> str:
+    @property
+    def erring(self) -> str:
+        """How large errors are, in words, where another precision is the question; nothing where it is not, or they are none."""
         errors = self.rows["oracle_error"].max() if self.comparison is OVER_FLOAT32 else None
-        return f"{self.title}: {self.reach}, {self.counted}" + (f"; errors up to {errors:.1e}" if errors else "")
+        return f"errors up to {errors:.1e}" if errors else ""
+
+    def __str__(self) -> str:
+        return f"{self.title}: {self.reach}, {self.counted}" + (f"; {self.erring}" if self.erring else "")
 
 
 OVER_LOOP = Comparison("over loop", "speedup", "verdict")
@@ -95,7 +100,7 @@ def show(summary: Summary, console: Console) -> None:
             console.print(table, "")
     console.print(LEGEND, style="dim", highlight=False)
     console.print()
-    for line in (*map(str, answers(told)), *_not_had(told), *controls(frame)):
+    for line in (*map(str, answers(told)), *not_had(told), *controls(frame)):
         console.print(line, highlight=False)
     for peer, rows in frame[frame["backend"].map(peers.is_peer)].groupby("backend", sort=False):
         if (rows["status"] == "unavailable").all() and (rows["backend_version"] == "-").all():
@@ -301,7 +306,7 @@ def _precision_answers(frame: Summary) -> Iterator[Answer]:
         yield Answer(f"{precision} over float32, {spec}", spec, rows, OVER_FLOAT32)
 
 
-def _not_had(frame: Summary) -> Iterator[str]:
+def not_had(frame: Summary) -> Iterator[str]:
     """Yield for each backend why some precisions cannot be had, where they are what the run is about."""
     if _in_precisions(frame):
         for own, rows in frame[frame["status"] == "unavailable"].groupby("spec", sort=False):

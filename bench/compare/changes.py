@@ -246,7 +246,7 @@ def _samples(folder: Path) -> dict[Any, list[tuple[int, int, float]]]:
 def _measurement(folder: Path, row: dict[Any, Any], samples: dict[Any, list[tuple[int, int, float]]]) -> Measurement:
     tf32 = row["precision"] == "tf32"
     case = Case(row["workload"], row["network"], row["implementation"], row["batch_size"], row["dtype"], tf32=tf32)
-    found = Measurement(case, f"{row['backend']}:{row['device']}", row["status"], row["reason"], facts=[row])
+    found = Measurement(case, f"{row['backend']}:{row['device']}", row["status"], row["reason"], facts=[_known(row)])
     if row["status"] == "ok":
         found.samples = samples.get(tuple(found.identity[key] for key in SAMPLED), [])
         if not found.samples or len(found.samples) != row["samples"]:
@@ -255,6 +255,11 @@ def _measurement(folder: Path, row: dict[Any, Any], samples: dict[Any, list[tupl
                 f"{row['samples']}: the two are not of one run; measure again"
             )
     return found
+
+
+def _known(row: Row) -> Row:
+    """Return a row with None where the table has no value: what is not known differs from nothing."""
+    return {name: None if value == "-" or value != value else value for name, value in row.items()}
 
 
 def _case_facts(own: Measurement) -> Row:

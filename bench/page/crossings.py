@@ -9,7 +9,7 @@ from itertools import combinations, pairwise
 
 from bench.statistics import Estimate
 
-Line = Mapping[int, Estimate]
+Line = Mapping[float, Estimate]
 """The seconds at each size."""
 
 
@@ -24,8 +24,8 @@ class Crossing:
     after: str
     size: float
     seconds: float
-    from_size: int
-    to_size: int
+    from_size: float
+    to_size: float
     told_apart: bool
 
 

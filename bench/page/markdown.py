@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from bench.page.runs import Run
 from bench.page.tables import MACHINE, wrong
 from bench.page.verdicts import verdicts
-from bench.report import controls
+from bench.report import Answer, controls, not_had
 from bench.statistics import CONFIDENCE
 
 FACTS = ("Processor", "Cores", "Memory", "GPUs", "System", "Python")
@@ -25,9 +25,9 @@ def _run(run: Run) -> Iterator[str]:
     yield f"| question | here | times faster, {CONFIDENCE:.0%} intervals | verdicts | what |"
     yield "|---|---|---|---|---|"
     for question, word, answer in verdicts(run):
-        cells = (answer.reach, answer.counted, answer.title) if answer else ("", "", "")
+        cells = (answer.reach, answer.counted, _what(answer)) if answer else ("", "", "")
         yield f"| {' | '.join(map(escaped, (question, f'**{word}**', *cells)))} |"
-    for line in controls(run.rows):
+    for line in (*controls(run.rows), *not_had(run.told)):
         yield ""
         yield escaped(line)
     if lost := wrong([run]):
@@ -40,6 +40,10 @@ def _run(run: Run) -> Iterator[str]:
     versions = [f"{spec} {told.get('version')}" for spec, told in run.machine.get("backends", {}).items()]
     yield ""
     yield escaped("; ".join([f"{fact}: {MACHINE[fact](run.machine)}" for fact in FACTS] + versions))
+
+
+def _what(answer: Answer) -> str:
+    return f"{answer.title}; {answer.erring}" if answer.erring else answer.title
 
 
 def escaped(text: str) -> str:

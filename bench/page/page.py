@@ -11,7 +11,7 @@ from markupsafe import Markup
 from bench.page import charts, palette, tables
 from bench.page.runs import Run
 from bench.page.verdicts import by_question, verdicts
-from bench.report import LEGEND, controls
+from bench.report import LEGEND, controls, not_had
 
 TEMPLATES = ("page.html", "page.css", "page.js")
 
@@ -22,7 +22,7 @@ def render(runs: Sequence[Run], drawn: Sequence[charts.Chart]) -> str:
     library = Markup(charts.script().replace("</script", "<\\/script"))
     return _environment().get_template("page.html").render(
         runs=runs,
-        verdicts=[(run, by_question(verdicts(run)), list(controls(run.rows))) for run in runs],
+        verdicts=[(run, by_question(verdicts(run)), list(controls(run.rows)), list(not_had(run.told))) for run in runs],
         wrong=tables.wrong(runs),
         all_rows=tables.of_all_rows(runs),
         charts=drawn,

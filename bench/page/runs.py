@@ -62,6 +62,21 @@ def overlaid(runs: Sequence[Run]) -> Summary:
     return pd.concat([run.rows for run in runs], ignore_index=True)
 
 
+def without_blanks(*names: str) -> str:
+    """Return names in a row, but those that say that there is none."""
+    return " ".join(name for name in names if name != "-")
+
+
+def in_precision(name: str, row: Row) -> str:
+    """Return a name with the precision where that is another than float32."""
+    return name if row["precision"] == "float32" else f"{name} in {row['precision']}"
+
+
+def case_name(row: Row) -> str:
+    """Return what the case of a row is called, whatever backend it is on."""
+    return in_precision(without_blanks(row["workload"], row["network"], row["implementation"]), row)
+
+
 def unit(row: Row) -> str:
     """Return what the time of a row is shown of, as in the terminal."""
     kinds = {"epoch": "epoch", "matmul": "product"}

@@ -10,11 +10,12 @@ from typing import Any, NamedTuple
 from rich.text import Text
 
 from bench.comparison import KEYS
-from bench.page.runs import Run, overlaid, time
+from bench.page.runs import Run, case_name, overlaid, time
 from bench.report import (
     MARKS,
     OF_OURS,
     OVER_EAGER,
+    OVER_FLOAT32,
     OVER_LOOP,
     OVER_NUMPY,
     Comparison,
@@ -77,13 +78,22 @@ def seconds_cell(seconds: Estimate) -> Cell:
 def speedup_cell(row: Row, comparison: Comparison) -> Cell:
     """Return a cell of a speed-up with its interval, its mark and its verdict; none without an interval."""
     speedup, verdict = estimate(row, comparison.name), row[comparison.verdict]
+    if verdict != "BASELINE" and (row["status"] != "ok" or math.isnan(speedup.low)):
+        return Cell("" if verdict == "-" else verdict, None, True)
+    return factor_cell(speedup, verdict, comparison is OVER_LOOP and row["unlike"] != "-")
+
+
+def factor_cell(factor: Estimate, verdict: str, unlike: bool = False) -> Cell:
+    """Return a cell of how many times faster something is, with its interval, its mark and its verdict."""
     if verdict == "BASELINE":
         return Cell("1x BASELINE", 1.0, True)
-    if row["status"] != "ok" or math.isnan(speedup.low):
-        return Cell("" if verdict == "-" else verdict, None, True)
-    unlike = " ≠" if comparison is OVER_LOOP and row["unlike"] != "-" else ""
-    value, _, interval = Text.from_markup(with_interval(speedup, roomy=True)).plain.partition(" ")
-    return Cell(f"{value} {mark(verdict)} {verdict}{unlike}", speedup.value, True, interval)
+    value, _, interval = Text.from_markup(with_interval(factor, roomy=True)).plain.partition(" ")
+    return Cell(f"{value} {mark(verdict)} {verdict}{' ≠' if unlike else ''}", factor.value, True, interval)
+
+
+def error_cell(error: float) -> Cell:
+    """Return a cell of an error against the oracle."""
+    return figure(error, ".1e" if error else "g")
 
 
 def mark(verdict: str) -> str:
@@ -125,6 +135,10 @@ def _speedup(comparison: Comparison) -> Made:
     return lambda row: speedup_cell(row, comparison)
 
 
+def _error(row: Row) -> Cell:
+    return error_cell(row["oracle_error"])
+
+
 def _time(row: Row) -> Cell:
     """Return the cell of a row's time, or of why there is none."""
     return seconds_cell(time(row)) if row["status"] == "ok" else words(row["status"].replace("_", " "))
@@ -134,6 +148,7 @@ TABLES: dict[str, dict[str, Made]] = {
     "Times and speed-ups": {
         **CASE,
         f"Time, {CONFIDENCE:.0%} interval": _time,
+        "Over float32": _speedup(OVER_FLOAT32),
         "Over the loop": _speedup(OVER_LOOP),
         "Over NumPy": _speedup(OVER_NUMPY),
         "Over eager": _speedup(OVER_EAGER),
@@ -170,7 +185,7 @@ TABLES: dict[str, dict[str, Made]] = {
     "Checks, and what is like for like": {
         **CASE,
         "Checked": _told("checked"),
-        "Error": _figure("oracle_error", ".2g"),
+        "Error": _error,
         "dtype": _words("dtype"),
         "Results' dtype": _words("result_dtype"),
         "Precision of products": _words("matmul_precision"),
@@ -193,11 +208,23 @@ TABLES: dict[str, dict[str, Made]] = {
 def of_all_rows(runs: Sequence[Run]) -> list[Table]:
     """Return the tables of all rows of all runs."""
     rows = overlaid(runs).to_dict("records")
-    return [_table(caption, _marked(columns, runs), rows) for caption, columns in TABLES.items()]
+    return [_table(caption, _marked(columns, runs, rows), rows) for caption, columns in TABLES.items()]
 
 
-def _marked(columns: dict[str, Made], runs: Sequence[Run]) -> dict[str, Made]:
-    return {"Run": _words("run"), **columns} if len(runs) > 1 else columns
+def _marked(columns: dict[str, Made], runs: Sequence[Run], rows: list[Row]) -> dict[str, Made]:
+    """Return the columns after those that tell the rows apart: the run where there are several, the precision, and its error."""
+    if len(runs) > 1:
+        columns = {"Run": _words("run"), **columns}
+    if all(row["precision"] == "float32" for row in rows):
+        return columns
+    marked: dict[str, Made] = {}
+    for heading, made in columns.items():
+        marked[heading] = made
+        if heading == "Backend":
+            marked["Precision"] = _words("precision")
+        if heading == "Over float32":
+            marked["Error"] = _error
+    return marked
 
 
 def _table(caption: str, columns: dict[str, Made], rows: list[Row]) -> Table:
@@ -211,8 +238,7 @@ def wrong(runs: Sequence[Run]) -> list[tuple[str, str, str]]:
     several = len(runs) > 1
     return [
         (
-            (f"{row['run']}: " if several else "")
-            + f"{row['workload']} {row['network']} {row['implementation']} on {row['spec']}",
+            (f"{row['run']}: " if several else "") + f"{case_name(row)} on {row['spec']}",
             row["status"].replace("_", " "),
             row["reason"],
         )

@@ -9,12 +9,13 @@ from typing import NamedTuple
 from bench import peers
 from bench.comparison import OURS
 from bench.page.runs import Run
-from bench.report import OF_OURS, OVER_EAGER, OVER_LOOP, PEER_TITLES, Answer, answers
+from bench.report import OF_OURS, OVER_EAGER, OVER_FLOAT32, OVER_LOOP, PEER_TITLES, Answer, answers
 
 VECTORISING = "Does writing it as a matrix product pay?"
 COMPILING = "Does compiling pay?"
 GPU = "Does the GPU pay?"
 LIBRARY = "Does another library pay, on the CPU?"
+PRECISION = "Does another precision than float32 pay?"
 PEERS = "Is this project's network faster than what one would pick instead?"
 THREE = (VECTORISING, COMPILING, GPU)
 
@@ -32,10 +33,11 @@ def verdicts(run: Run) -> list[Verdict]:
     found = [Verdict(_question(answer), word(answer.counts), answer) for answer in answers(run.told)]
     beside_peers = [Verdict(PEERS, word(answer.counts), answer) for answer in _over_peers(run)]
     asked = {verdict.question for verdict in found}
-    open_ones = (
-        [] if beside_peers else [Verdict(question, "Not measured", None) for question in THREE if question not in asked]
-    )
-    order = (*THREE, LIBRARY)
+    about_others = bool(beside_peers) or asked == {PRECISION}
+    open_ones = [
+        Verdict(question, "Not measured", None) for question in THREE if question not in asked and not about_others
+    ]
+    order = (*THREE, LIBRARY, PRECISION)
     return sorted([*found, *open_ones], key=lambda verdict: order.index(verdict.question)) + beside_peers
 
 
@@ -63,6 +65,8 @@ def _question(answer: Answer) -> str:
         return VECTORISING
     if answer.comparison is OVER_EAGER:
         return COMPILING
+    if answer.comparison is OVER_FLOAT32:
+        return PRECISION
     return GPU if ":gpu" in answer.spec else LIBRARY
 
 

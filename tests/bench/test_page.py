@@ -9,11 +9,13 @@ import sys
 
 import pytest
 
+from bench import explain
 from bench.cases import CONTROL, Case
 from bench.cli import main
+from bench.compare.changes import Tables
 from bench.measurement import Measurement
 from bench.page import runs as reader
-from bench.page import verdicts
+from bench.page import tables, verdicts
 from bench.page.crossings import crossings
 from bench.page.markdown import escaped
 from bench.results import Run, sample_rows, summarise
@@ -36,8 +38,8 @@ PRODUCTS = {32: (1e-6, 9e-6), 128: (2e-5, 5e-5), 512: (8e-4, 5e-4), 2048: (5e-2,
 """Seconds on NumPy and on JAX: their lines cross once."""
 
 
-def measured(workload, network, implementation, spec, seconds, batch_size=400, **facts):
-    case = Case(workload, network, implementation, batch_size)
+def measured(workload, network, implementation, spec, seconds, batch_size=400, dtype="float32", **facts):
+    case = Case(workload, network, implementation, batch_size, dtype)
     samples = [(p, r, seconds * (1 + 0.002 * p) * (1 + 0.001 * r)) for p in range(3) for r in range(4)]
     return Measurement(case, spec, facts=[FACTS | {"batch_size": batch_size} | facts] * 3, samples=samples)
 
@@ -68,6 +70,7 @@ def everything():
 
 
 def planted(folder, measurements, machine=MACHINE):
+    measurements = list(measurements)
     run = Run(folder.name, machine["machine_id"], machine["backends"], machine["roofs"])
     folder.mkdir(parents=True)
     write_results(folder, summarise(measurements, run), sample_rows(measurements, run), machine)
@@ -96,6 +99,12 @@ def overlaid(folder, other, tmp_path_factory):
     file = tmp_path_factory.mktemp("page") / "both.html"
     assert main(["report", str(folder), str(other), "--output", str(file)]) == 0
     return file
+
+
+@pytest.fixture(scope="module")
+def precise_page(precise):
+    assert main(["report", str(precise)]) == 0
+    return precise / "report.html"
 
 
 def by_name(*folders):
@@ -193,8 +202,8 @@ def test_a_crossing_within_the_intervals_is_not_told_apart():
 
 def test_every_kind_of_chart_is_there(folder):
     assert list(by_name(folder)) == [
-        "time-products", "time-forward", "speedups-loop", "speedups-numpy", "speedups-eager", "roofline", "budget-once",
-        "budget-trip",
+        "time-products", "time-forward", "waterfall-forward", "speedups-loop", "speedups-numpy", "speedups-eager", "roofline",
+        "budget-once", "budget-trip",
     ]  # fmt: skip
 
 
@@ -250,6 +259,180 @@ def test_several_runs_are_laid_over_each_other(folder, other):
     assert {cell.text for cell in (row[0] for row in chart.table.rows)} == {"A", "B"}
 
 
+# Time against size of a user's functions
+
+
+def of_functions(axis="n", sizes=(16, 256, 4096), others=("",), dtype="float32"):
+    """A function that grows with the size on NumPy, and costs a call on JAX: they cross at 1,000."""
+    for other in others:
+        for size in sizes:
+            for spec, seconds in (("numpy:cpu", 1e-6 * (size or 1)), ("jax:cpu", 1e-3)):
+                yield measured("softmax", f"{axis}={size}{other}", "eager", spec, seconds, 1, dtype=dtype)
+
+
+def values(chart):
+    """What the first layer of a chart draws; what all layers share stands above them."""
+    return (chart.spec.get("data") or chart.spec["layer"][0]["data"])["values"]
+
+
+def test_a_function_is_drawn_against_each_axis_of_numbers_and_its_crossing_is_marked(tmp_path):
+    found = by_name(planted(tmp_path / "one", of_functions()))
+    chart = found["time-softmax-n"]
+    (crossing,) = next(layer for layer in chart.spec["layer"] if layer["mark"].get("shape") == "diamond")["data"][
+        "values"
+    ]
+    assert crossing["size"] == pytest.approx(1000, rel=0.02)
+    assert "numpy:cpu eager and jax:cpu eager cross at ≈ 1,000, between 256 and 4,096." in chart.caption
+    assert {point["size"] for point in values(chart)} == {16, 256, 4096}
+    assert all(point["low"] < point["seconds"] < point["high"] for point in values(chart))
+
+
+def test_further_axes_have_a_chart_for_each_combination_and_those_of_words_none_of_their_own(tmp_path):
+    found = by_name(
+        planted(tmp_path / "two", [*of_functions(others=(",k=2,order=C", ",k=8,order=C", ",k=8,order=a/b"))])
+    )
+    sized = {name: chart for name, chart in found.items() if name.startswith("time-")}
+    assert list(sized) == [
+        "time-softmax-n-k=2_order=C", "time-softmax-n-k=8_order=C", "time-softmax-n-k=8_order=a_b",
+        *(f"time-softmax-k-n={n}_order=C" for n in (16, 256, 4096)),
+    ]  # fmt: skip
+    assert sized["time-softmax-k-n=16_order=C"].title == "Time of softmax against k, n=16, order=C"
+
+
+def test_no_two_charts_have_one_name(tmp_path):
+    found = charts.charts(reader.read([planted(tmp_path / "alike", of_functions(others=(",kind=a/b", ",kind=a:b")))]))
+    sized = [chart.name for chart in found if chart.name.startswith("time-")]
+    assert sized == ["time-softmax-n-kind=a_b", "time-softmax-n-kind=a_b-2"]
+
+
+def test_sizes_may_be_fractions_and_a_single_one_or_zero_has_no_line(tmp_path):
+    found = by_name(planted(tmp_path / "fractions", of_functions(sizes=(0, 0.25, 0.5))))
+    assert {p["size"] for p in values(found["time-softmax-n"])} == {0.25, 0.5}
+    assert "A size of zero or less has no place there" in found["time-softmax-n"].caption
+    alone = by_name(planted(tmp_path / "alone", of_functions(sizes=(0, 16))))
+    assert not any(name.startswith("time-") for name in alone)
+
+
+# Precisions
+
+
+def in_precisions():
+    """Softmax and a product in three precisions, the narrowest wrong by a hundredth; NumPy has two of them."""
+    for dtype, factor, error in (("float64", 2, 0.0), ("float32", 1, 1e-7), ("bfloat16", 0.5, 1e-2)):
+        for n in (16, 4096):
+            yield measured(
+                "softmax", f"n={n}", "eager", "jax:cpu", 1e-6 * n * factor, 1, dtype=dtype, oracle_error=error
+            )
+        work = {"flops": 2 * 512**3, "bytes": 12 * 512**2, "oracle_error": error}
+        yield measured("matmul", "square-512", "matmul", "jax:cpu", 1e-3 * factor, 512, dtype=dtype, **work)
+        if dtype != "bfloat16":
+            yield measured("matmul", "square-512", "matmul", "numpy:cpu", 3e-3 * factor, 512, dtype=dtype, **work)
+
+
+@pytest.fixture(scope="module")
+def precise(tmp_path_factory):
+    return planted(tmp_path_factory.mktemp("results") / "precise", in_precisions())
+
+
+def test_every_chart_tells_rows_in_several_precisions_apart(precise):
+    found = by_name(precise)
+    lines = values(found["time-softmax-n"])
+    assert {line["backend"] for line in lines} == {
+        "jax:cpu eager in float64", "jax:cpu eager", "jax:cpu eager in bfloat16"
+    }  # fmt: skip
+    for name in ("budget-once", "budget-trip", "roofline"):
+        keys = [tuple(cell.text for cell in row[:3]) for row in found[name].table.rows]
+        assert len(set(keys)) == len(keys)
+    layers = found["roofline"].spec["layer"]
+    assert len({point["roof"] for point in layers[0]["data"]["values"]}) == 3
+    assert "GFLOP/s in bfloat16" in found["roofline"].caption
+
+
+def test_a_speed_up_over_float32_has_its_interval_and_its_error(precise):
+    chart = by_name(precise)["speedups-float32"]
+    rows = {row[0].text: row for row in chart.table.rows if row[1].text == "jax:cpu"}
+    narrow = rows["matmul square-512 matmul in bfloat16"]
+    assert re.fullmatch(r"2x ▲ FASTER", narrow[2].text)
+    assert re.fullmatch(r"\[.+, .+\]", narrow[2].more)
+    assert narrow[3] == ("1.0e-02", 0.01, True, "")
+    assert rows["softmax n=16 eager in float64"][3].text == "0"
+    labels = [point["row"] for point in chart.spec["layer"][1]["data"]["values"]]
+    assert "square products\x1fjax:cpu square-512 in bfloat16, error 1.0e-02" in labels
+    assert not any(label.endswith("in float32") for label in labels)
+
+
+def test_tables_have_a_precision_and_an_error_beside_the_speed_only_where_there_are_several(precise, folder):
+    table, *others = tables.of_all_rows(reader.read([precise]))
+    place = table.headings.index("Over float32")
+    assert table.headings[place + 1] == "Error"
+    assert {row[table.headings.index("Precision")].text for row in table.rows} == {"float64", "float32", "bfloat16"}
+    assert all("Precision" in other.headings for other in others)
+    assert not any("Precision" in plain.headings for plain in tables.of_all_rows(reader.read([folder])))
+
+
+def test_a_precision_is_a_question_of_its_own_and_its_errors_are_told(precise, capsys):
+    (run,) = reader.read([precise])
+    words = {str(verdict.answer): (verdict.question, verdict.word) for verdict in verdicts.verdicts(run)}
+    told = next(text for text in words if text.startswith("bfloat16"))
+    assert told.endswith("faster in 3 of 3; errors up to 1.0e-02")
+    assert words[told] == (verdicts.PRECISION, "Yes")
+    assert main(["report", str(precise), "--markdown"]) == 0
+    assert "bfloat16 over float32, jax:cpu; errors up to 1.0e-02" in capsys.readouterr().out
+
+
+def test_what_a_suite_of_precisions_could_not_have_is_told_and_other_questions_are_not_asked(tmp_path):
+    absent = Measurement(
+        Case("matmul", "square-512", "matmul", 512, tf32=True), "jax:cpu", "unavailable", "no TF32 here"
+    )
+    products = [m for m in in_precisions() if m.case.workload == "matmul"]
+    made = planted(tmp_path / "suite", [*products, absent])
+    assert {verdict.question for verdict in verdicts.verdicts(reader.read([made])[0])} == {verdicts.PRECISION}
+    assert main(["report", str(made)]) == 0
+    assert "<li>jax:cpu: no TF32 here</li>" in (made / "report.html").read_text(encoding="utf-8")
+
+
+# Steps
+
+
+def test_a_waterfall_has_the_steps_of_every_network_in_words_and_figures(folder):
+    chart = by_name(folder)["waterfall-forward"]
+    assert [heading for heading, _ in chart.told] == ["forward coffee-2-3-1", "forward wide-784-512-512-10"]
+    (run,) = reader.read([folder])
+    own = explain.explain(Tables.read(run.folder), network="coffee*").told[0]
+    assert chart.told[0][1] == tuple(explain.sentences(own))
+    rows = [[cell.text for cell in row] for row in chart.table.rows][:4]
+    assert [row[1] for row in rows] == ["loop", "matmul", "compiled", "all together"]
+    assert [row[4] for row in rows] == ["1x BASELINE", "100x ▲ FASTER", "2x ▲ FASTER", "200x ▲ FASTER"]
+    bars = chart.spec["layer"][1]["data"]["values"]
+    assert bars[0]["end"] == pytest.approx(bars[1]["start"])
+    assert bars[2]["end"] == pytest.approx(bars[1]["end"])
+    assert all(bar["low"] <= bar["end"] <= bar["high"] for bar in bars)
+
+
+def test_steps_of_several_runs_stand_under_each_other_by_network(folder, other):
+    chart = by_name(folder, other)["waterfall-forward"]
+    assert [heading for heading, _ in chart.told] == [
+        "A  forward coffee-2-3-1", "B  forward coffee-2-3-1", "A  forward wide-784-512-512-10"
+    ]  # fmt: skip
+
+
+def test_a_step_of_precision_says_which_one_and_what_it_began_with(precise):
+    chart = by_name(precise)["waterfall-matmul"]
+    rows = [[cell.text for cell in row[1:3]] for row in chart.table.rows]
+    assert rows[:2] == [
+        ["NumPy", "numpy:cpu/matmul in float64"], ["lower precision", "numpy:cpu/matmul in float32"]
+    ]  # fmt: skip
+    (first,) = chart.spec["layer"][3]["data"]["values"]
+    step, whole = chart.spec["layer"][1]["data"]["values"]
+    assert "NumPy, numpy:cpu/matmul in float64: 6." in first["row"]
+    assert "lower precision, float32: 2x ±" in step["row"]
+    assert "≠" not in step["row"] + whole["row"]
+
+
+def test_what_has_a_single_step_has_no_waterfall(tmp_path):
+    assert not any("waterfall" in name for name in by_name(planted(tmp_path / "products", of_products())))
+
+
 def test_a_run_of_one_process_has_a_page_without_intervals(tmp_path):
     single = [
         Measurement(m.case, m.spec, facts=m.facts[:1], samples=[s for s in m.samples if s[0] == 0])
@@ -257,7 +440,7 @@ def test_a_run_of_one_process_has_a_page_without_intervals(tmp_path):
     ]
     found = by_name(planted(tmp_path / "single", single))
     assert "time-products" in found
-    assert not any(name.startswith("speedups") for name in found)
+    assert not any(name.startswith(("speedups", "waterfall")) for name in found)
 
 
 @pytest.mark.parametrize("kind", ["svg", "png"])
@@ -365,8 +548,8 @@ def opened(browser):
         context.close()
 
 
-@pytest.mark.parametrize("which", ["page", "overlaid"])
-def test_every_chart_is_drawn_with_its_marks(opened, which, request):
+@pytest.mark.parametrize(("which", "count"), [("page", 9), ("overlaid", 9), ("precise_page", 7)])
+def test_every_chart_is_drawn_with_its_marks(opened, which, count, request):
     tab = opened(request.getfixturevalue(which))
     drawn = tab.eval_on_selector_all(
         "#charts figure",
@@ -375,7 +558,7 @@ def test_every_chart_is_drawn_with_its_marks(opened, which, request):
             figure.querySelectorAll("tbody tr").length,
         ])""",
     )
-    assert len(drawn) == 8
+    assert len(drawn) == count
     assert all(marks >= rows > 1 for marks, rows in drawn)
 
 
@@ -435,7 +618,7 @@ def test_the_keyboard_sorts_too_and_the_focus_can_be_seen(opened, page, stroke):
     assert column(tab, "Time")[1] == sorted(key for key in before if key is not None) + [None] * before.count(None)
 
 
-@pytest.mark.parametrize("which", ["page", "overlaid"])
+@pytest.mark.parametrize("which", ["page", "overlaid", "precise_page"])
 def test_nothing_is_wider_than_a_phone(opened, which, request):
     tab = opened(request.getfixturevalue(which), width=360)
     tab.evaluate("document.querySelectorAll('details').forEach(details => details.open = true)")
@@ -448,7 +631,7 @@ def test_nothing_is_wider_than_a_phone(opened, which, request):
 def test_labels_leave_the_whole_width_of_a_phone_to_the_marks(opened, overlaid):
     tab = opened(overlaid, width=360)
     widths = tab.eval_on_selector_all(".chart svg .mark-group.role-frame.root > g > path.background", WIDTH)
-    assert len(widths) == 8
+    assert len(widths) == 9
     assert min(widths) > 200
 
 
