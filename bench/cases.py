@@ -84,8 +84,13 @@ class Case:
         return EPOCHS[self.network] if self.workload == "epoch" else batch_size
 
     def on(self, spec: str) -> bool:
-        """Tell whether the table has a row for it there: `fit` is a peer's, and what peers have no word for a backend's."""
-        return self.implementation in peers.METHODS if peers.is_peer(spec) else self.implementation != "fit"
+        """Tell whether the table has a row for it there.
+
+        `fit` is a peer's, what peers have no word for a backend's, and the control NumPy's.
+        """
+        if peers.is_peer(spec):
+            return self.implementation in peers.METHODS
+        return self.implementation != "fit" and (self.implementation != CONTROL or spec.startswith("numpy:"))
 
 
 def all_cases() -> list[Case]:

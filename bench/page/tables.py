@@ -149,7 +149,7 @@ TABLES: dict[str, dict[str, Made]] = {
         **CASE,
         f"Time, {CONFIDENCE:.0%} interval": _time,
         "Over float32": _speedup(OVER_FLOAT32),
-        "Over the loop": _speedup(OVER_LOOP),
+        "Over the baseline": _speedup(OVER_LOOP),
         "Over NumPy": _speedup(OVER_NUMPY),
         "Over eager": _speedup(OVER_EAGER),
         "Ours on NumPy over it": _speedup(OF_OURS["numpy"]),
