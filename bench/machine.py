@@ -24,8 +24,8 @@ LIBRARIES = (
 )
 VARIABLES = (
     *("OPENBLAS_", "GOTO_", "OMP_", "KMP_", "MKL_", "BLIS_", "VECLIB_", "NPY_", "XLA_", "JAX_", "CUPY_", "CUDA_"),
-    *("GOMP_", "TORCH", "PYTORCH_", "SCIPY_"),
-    *("NVIDIA_", "CUBLAS_", "LD_PRELOAD", "MALLOC_", "ARRAY_BACKEND", "KERAS_", "TF_", "PYTHONOPTIMIZE"),
+    *("GOMP_", "TORCH", "PYTORCH_", "SCIPY_", "TF_ENABLE_", "TF_NUM_", "TF_XLA_", "TF_GPU_", "TF_USE_"),
+    *("NVIDIA_", "CUBLAS_", "LD_PRELOAD", "MALLOC_", "ARRAY_BACKEND", "KERAS_", "PYTHONOPTIMIZE"),
 )
 INSTRUCTION_SETS = (
     *("sse4_2", "avx", "fma", "avx2", "avx512f", "avx512bw", "avx512vl", "avx512_vnni", "avx512_bf16", "avx512_fp16"),
