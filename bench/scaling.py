@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import argparse
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from statistics import fmean
 from typing import Any
 
@@ -22,13 +23,14 @@ from rich.table import Table
 
 import backends
 from backends import ArraybenchError
-from bench import statistics
+from bench import functions, statistics
 from bench.cases import Case
 from bench.driver import usable_specs
 from bench.experiments import add_folder_options, new_folder, save
 from bench.networks import COFFEE, WIDE, WIDTHS, wide
 from bench.processes import WorkerLostError, WorkerProcess
 from bench.report import scaled
+from core.loops import LADDER
 
 PROCESSES = 3
 BLOCK_S = 0.05
@@ -36,6 +38,7 @@ BUDGET_S = 60.0
 LAST = 100.0  # the exponent is that of so many times the work,
 SLACK = 0.1  # and a time grows faster than its work where the whole interval is further above than this
 BATCH = 128
+IMPLEMENTATIONS = ("hand_written", *(rung.name for rung in LADDER), "compiled")
 
 
 @dataclass(frozen=True)
@@ -43,11 +46,19 @@ class Axis:
     """Sizes of one kind, and the power of the size by which the work grows."""
 
     name: str
-    power: int
+    power: int | None
+    """None where it is not known."""
     cases: dict[int, Case]
-    """The case of each size, by NumPy's `matmul`; where a backend compiles, the compiled one is taken."""
+    """The case of each size, as it is without a compiler; where a backend compiles, the compiled one is taken."""
     any_size: Callable[[int], Case] | None = None
     """The case of a size that is not listed, where there is one for any."""
+    implementations: tuple[str, ...] = IMPLEMENTATIONS
+    """Those that its cases may have."""
+
+    def implementation(self, compiles: bool) -> str:
+        """Return what is measured on a backend that compiles, or does not, unless something else is asked for."""
+        compiled = compiles and "compiled" in self.implementations
+        return "compiled" if compiled else next(iter(self.cases.values())).implementation
 
 
 def axes() -> list[Axis]:
@@ -58,6 +69,31 @@ def axes() -> list[Axis]:
         Axis("width", 2, {n: Case("step", wide(n).name, "matmul", BATCH) for n in WIDTHS}),
         Axis("square", 3, {n: _square(n) for n in (2**k for k in range(6, 13))}, _square),
     ]
+
+
+def own_axis(name: str, at: Mapping[str, str]) -> Axis:
+    """Return the axis of a user's own function that FILE:FUNCTION:AXIS names, one of positive whole numbers.
+
+    The function's other axes have the values that `at` gives as text, or their first. Raise ArraybenchError for others.
+    """
+    file, function, axis = name.rsplit(":", 2)
+    source = Path(file).resolve()
+    declared = functions.load(source).get(function)
+    if declared is None:
+        raise ArraybenchError(f"{file} declares no {function}; it declares {', '.join(functions.load(source))}")
+    if axis in at:
+        raise ArraybenchError(f"{axis} is what grows; give other axes of {function} a value")
+    if not functions.whole(declared.axes.get(axis, [None])):
+        grow = [name for name, values in declared.axes.items() if functions.whole(values)]
+        raise ArraybenchError(f"{axis} is no axis of {function} that can grow; there are {', '.join(grow) or 'none'}")
+
+    def case(size: int) -> Case:
+        return declared.case(str(source), {**at, axis: size})
+
+    others = {name: at.get(name, values[0]) for name, values in declared.axes.items() if name != axis}
+    where = ",".join(f"{name}={value}" for name, value in others.items())
+    cases = {int(size): case(size) for size in sorted(declared.axes[axis])}
+    return Axis(f"{function}:{axis}" + (f" at {where}" if where else ""), None, cases, case, declared.implementations)
 
 
 def _rows(n: int) -> Case:
@@ -107,12 +143,12 @@ def run(options: argparse.Namespace) -> int:
 def measure(chosen: list[Axis], spec: str) -> Iterator[dict[str, Any]]:
     """Yield what each size takes in one fresh process: seconds of a call, or the reason why there is none."""
     worker = WorkerProcess(spec)
-    implementation = "compiled" if backends.get(spec).compiles else "matmul"
+    compiles = backends.get(spec).compiles
     try:
         for axis in chosen:
             for size, case in axis.cases.items():
                 row = {"axis": axis.name, "power": axis.power, "backend": spec, "size": size}
-                yield row | _time(worker, replace(case, implementation=implementation))
+                yield row | _time(worker, replace(case, implementation=axis.implementation(compiles)))
                 worker.ask({"do": "forget"})
     finally:
         worker.stop()
