@@ -30,7 +30,7 @@ def python(module: str, *arguments: str) -> list[str]:
 
     Unlike `python -m` it does not look into the current folder first: a user's may hold a `core` or a `bench` of another kind.
     """
-    run = f"import runpy, sys; sys.path.append({str(ROOT)!r}); runpy.run_module({module!r}, None, '__main__', True)"
+    run = f"import runpy, sys; sys.path.insert(0, {str(ROOT)!r}); runpy.run_module({module!r}, None, '__main__', True)"
     return [sys.executable, "-P", "-c", run, *arguments]
 
 

@@ -1,7 +1,9 @@
 """The driver against real worker processes, those that die or hang included."""
 
 import dataclasses
+import shutil
 import signal
+import subprocess
 
 import pytest
 
@@ -147,3 +149,11 @@ def test_a_dear_loop_is_measured_on_fewer_examples_the_same_in_every_process(beg
     assert measurement.status == "ok"
     assert 1 <= measurement.examples < 400
     assert {facts["batch_size"] for facts in measurement.facts} == {measurement.examples}
+
+
+def test_a_worker_runs_the_code_of_the_tree_that_starts_it(tmp_path, monkeypatch):
+    shutil.copytree(processes.ROOT / "bench", tmp_path / "bench", ignore=shutil.ignore_patterns("__pycache__"))
+    (tmp_path / "bench" / "where.py").write_text("import bench\nprint(bench.__file__)\n")
+    monkeypatch.setattr(processes, "ROOT", tmp_path)
+    done = subprocess.run(processes.python("bench.where"), capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == str(tmp_path / "bench" / "__init__.py")
