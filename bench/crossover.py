@@ -267,10 +267,17 @@ def _asked(options: argparse.Namespace) -> tuple[Axis, Subject, Subject, list[st
     variants = options.variants.split(",") if options.variants else list(VARIANTS)
     if unknown := [name for name in variants if name not in VARIANTS]:
         raise ArraybenchError(f"--variants {','.join(unknown)}: no such variant; there are {', '.join(VARIANTS)}")
-    least = {"calls": 1, "processes": LEAST_PROCESSES, "sizes": START, "sweep": START, "within": LEAST_EFFECT}
+    least = {
+        "calls": 1,
+        "processes": LEAST_PROCESSES,
+        "most_processes": LEAST_PROCESSES,
+        "sizes": START,
+        "sweep": START,
+        "within": LEAST_EFFECT,
+    }
     for name, bound in least.items():
         if (value := getattr(options, name)) is not None and value < bound:
-            raise ArraybenchError(f"--{name} {value:g}: give {bound:g} at least")
+            raise ArraybenchError(f"--{name.replace('_', '-')} {value:g}: give {bound:g} at least")
     return axis, first, second, variants
 
 

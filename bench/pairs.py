@@ -177,10 +177,13 @@ class Experiment:
             self.report(self)
         return self.pairs[size].logs(self.first, self.second, variant, self.calls)
 
-    def more_logs(self, variant: str, size: int) -> list[float]:
-        """Return the paired logarithms of further processes at a size; none where these fail, which is told."""
+    def more_logs(self, variant: str, size: int, most: int) -> list[float]:
+        """Return the paired logarithms of further processes at a size, which then has `most` at most.
+
+        There are none where these fail: it keeps those that it has, and the reason is told.
+        """
         before = self.pairs[size]
-        further = self._measure(size, range(before.processes, before.processes + self.processes))
+        further = self._measure(size, range(before.processes, min(before.processes + self.processes, most)))
         told = f"no further processes: {further.status}: {further.reason}"
         self.pairs[size] = replace(before, reason=told) if further.reason else before.with_more(further)
         self.report(self)
@@ -197,7 +200,7 @@ class Experiment:
             known=list(self.pairs),
             within=within,
             most=most,
-            more=lambda size: self.more_logs(variant, size),
+            more=lambda size: self.more_logs(variant, size, most_processes),
             most_processes=most_processes,
         )
 

@@ -1,9 +1,11 @@
 """`arraybench scaling`: how the time of a call grows as its work grows, as an exponent for each axis and backend.
 
 Along an axis the work grows by a known power of the size: with rows and batches by the first, with the width of hidden layers by
-the second, with the rows of a square product by the third. At the small end that power hides behind what a call costs whatever
-its size, so the exponent is that of the last hundredfold of work: the slope of log seconds over log size by least squares, one
-for each fresh process, and Student's interval over them. A time that grows faster than its work is told, and is the status.
+the second, with the rows of a square product by the third; along an axis of a user's own function by that of the flops that it
+declares, without which there is no verdict. At the small end that power hides behind what a call costs whatever its size, so the
+exponent is that of the last hundredfold of work (of the size, where the work is not known): the slope of log seconds over log
+size by least squares, one for each fresh process, and Student's interval over them. A time that grows faster than its work is
+told, and is the status.
 """
 
 from __future__ import annotations
@@ -38,6 +40,7 @@ BUDGET_S = 60.0
 LAST = 100.0  # the exponent is that of so many times the work,
 SLACK = 0.1  # and a time grows faster than its work where the whole interval is further above than this
 BATCH = 128
+OWN_SIZES = 5  # of an axis of a user's function, from its least to its greatest
 IMPLEMENTATIONS = ("hand_written", *(rung.name for rung in LADDER), "compiled")
 
 
@@ -46,8 +49,8 @@ class Axis:
     """Sizes of one kind, and the power of the size by which the work grows."""
 
     name: str
-    power: int | None
-    """None where it is not known."""
+    power: float
+    """NaN where it is not known."""
     cases: dict[int, Case]
     """The case of each size, as it is without a compiler; where a backend compiles, the compiled one is taken."""
     any_size: Callable[[int], Case] | None = None
@@ -93,7 +96,27 @@ def own_axis(name: str, at: Mapping[str, str]) -> Axis:
     others = {name: at.get(name, values[0]) for name, values in declared.axes.items() if name != axis}
     where = ",".join(f"{name}={value}" for name, value in others.items())
     cases = {int(size): case(size) for size in sorted(declared.axes[axis])}
-    return Axis(f"{function}:{axis}" + (f" at {where}" if where else ""), None, cases, case, declared.implementations)
+    name = f"{function}:{axis}" + (f" at {where}" if where else "")
+    return Axis(name, math.nan, cases, case, declared.implementations)
+
+
+def own_axes(file: Path) -> dict[str, Axis]:
+    """Return the axes of positive whole numbers of all functions of a file, FUNCTION:AXIS, with a few sizes and their work.
+
+    Raise ArraybenchError where there is none that has two.
+    """
+    found = {}
+    for declared in functions.load(file.resolve()).values():
+        for name in filter(lambda name: functions.whole(declared.axes[name]), declared.axes):
+            axis = own_axis(f"{file}:{declared.name}:{name}", {})
+            sizes = np.geomspace(min(axis.cases), max(axis.cases), OWN_SIZES).round().astype(int).tolist()
+            cases = {size: declared.case(str(file.resolve()), {name: size}) for size in sorted({*axis.cases, *sizes})}
+            work = [functions.work_at(case) for case in cases.values()]
+            power = slope([*cases], work) if len(cases) > 1 and all(work) else math.nan
+            found[f"{declared.name}:{name}"] = replace(axis, cases=cases, power=power)
+    if not any(len(axis.cases) > 1 for axis in found.values()):
+        raise ArraybenchError(f"{file} declares no function with an axis of two positive whole numbers")
+    return {name: axis for name, axis in found.items() if len(axis.cases) > 1}
 
 
 def _rows(n: int) -> Case:
@@ -112,14 +135,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of the command."""
     parser.set_defaults(command=run)
     parser.add_argument("--backends", metavar="A,B", help="backends, as ARRAY_BACKEND takes them (default: all)")
-    parser.add_argument("--axes", metavar="A,B", help="of rows, batch, width and square (default: all)")
+    parser.add_argument(
+        "file", nargs="?", type=Path, metavar="FILE", help="a file of Python with functions of your own, by bench.case"
+    )
+    parser.add_argument(
+        "--axes", metavar="A,B", help="of rows, batch, width and square, or of FILE as FUNCTION:AXIS (default: all)"
+    )
     parser.add_argument("--processes", type=int, default=PROCESSES, metavar="N", help="fresh processes (%(default)s)")
     add_folder_options(parser)
 
 
 def run(options: argparse.Namespace) -> int:
-    """Measure, write scaling.csv and print the exponents; return 1 when a time grows faster than its work."""
-    known = {axis.name: axis for axis in axes()}
+    """Measure, write scaling.csv and print the exponents; return 1 when a time grows faster than its work, or a size failed."""
+    known = own_axes(options.file) if options.file else {axis.name: axis for axis in axes()}
     chosen = options.axes.split(",") if options.axes else list(known)
     if unknown := [name for name in chosen if name not in known]:
         raise ArraybenchError(f"--axes {','.join(unknown)}: no such axis; there are {', '.join(known)}")
@@ -136,8 +164,11 @@ def run(options: argparse.Namespace) -> int:
     found = exponents(pd.DataFrame(rows))
     save(folder / "exponents.csv", found)
     show(found, Console())
+    lost = {(row["axis"], row["backend"], row["size"]): row for row in rows if row["status"] != "ok"}
+    for (name, spec, size), row in lost.items():
+        print(f"{name} {size:,} on {spec}: {row['status']}: {row['reason']}")
     print(f"\n{folder / 'exponents.csv'}")
-    return int(found["too_steep"].any())
+    return int(any(found.get("too_steep", ())) or any(row["status"] in ("failed", "mismatch") for row in lost.values()))
 
 
 def measure(chosen: list[Axis], spec: str) -> Iterator[dict[str, Any]]:
@@ -170,7 +201,7 @@ def exponents(rows: pd.DataFrame) -> pd.DataFrame:
     found = []
     for (axis, backend), own in rows[rows["seconds"].notna()].groupby(["axis", "backend"], sort=False):
         power, largest = own["power"].iloc[0], own["size"].max()
-        steep = own[own["size"] >= largest / LAST ** (1 / power)]
+        steep = own[own["size"] >= largest / LAST ** (1 if math.isnan(power) else 1 / power)]
         slopes = [slope(each["size"], each["seconds"]) for _, each in steep.groupby("process")]
         middle, reach = fmean(slopes), statistics.reach(slopes)
         ends = own.groupby("size")["seconds"].median()
@@ -216,5 +247,9 @@ def show(found: pd.DataFrame, console: Console) -> None:
         sizes = f"{row['from_size']:,}", f"{row['to_size']:,}"
         grows = f"{scaled(row['from_s'])} → {scaled(row['to_s'])}"
         mark = " [red]▲[/]" if row["too_steep"] else ""
-        table.add_row(row["axis"], row["backend"], *sizes, grows, told + mark, str(row["work_exponent"]))
+        table.add_row(row["axis"], row["backend"], *sizes, grows, told + mark, _known(row["work_exponent"]))
     console.print(table)
+
+
+def _known(exponent: float) -> str:
+    return "-" if math.isnan(exponent) else f"{exponent:.3g}"
