@@ -6,11 +6,14 @@ second), so that a positive one means that the second is faster. What a size say
 another crossover. Between two neighbours that contradict each other beyond doubt lies a crossover. The widest gap between them is
 halved, on a logarithmic scale, until it is known well enough.
 
-The crossover is read from a curve through the sizes from the one neighbour to the other: for each process a line, from four
-sizes on a parabola, of the log ratio over the log size, by least squares. At every size between, Student's interval over these
-curves is an interval of the ratio: the crossover's own is the range of sizes at which the two could not be told apart by it. A
-second curve, with a neighbour more on either side, is drawn the same way: where sizes lie so far apart that the ratio bends
+The crossover is read from a curve through the sizes from the one neighbour to the other: a line, from four sizes on a parabola,
+of the log ratio over the log size, by least squares over all processes. At every size the curve is a weighted sum of what was
+found at these sizes, which has an interval: the crossover's own is the range of sizes at which the two could not be told apart by
+it. A second curve, with a neighbour more on either side, is drawn the same way: where sizes lie so far apart that the ratio bends
 between them the two differ, and the interval holds both. Between sizes that lie far apart it is the whole gap.
+
+Where the ratio is flat, a little noise is many sizes: the sizes around a crossover get more processes until its interval is
+narrow enough, or they have as many as they may.
 
 Where noise hides who is faster, and estimates lie on both sides of 1, gaps are halved as well: other sizes may tell. Two
 crossovers that lie between neighbours of the first few sizes could be missed; a size is tried wherever the parabola through
@@ -36,6 +39,7 @@ MOST = 16
 WITHIN = 0.05
 CLOSE = 4  # so many times the wanted reach apart lie the sizes around a crossover at most: a curve between them hardly bends
 FAR = 1.8  # times apart, a curve between two sizes says little: the interval is the whole gap then
+NEARLY = 1.1  # times the least that it can be, an interval is as narrow as processes make it
 RESOLUTION = 401  # sizes between two neighbours at which the interval of the curves is drawn
 
 Probe = Callable[[int], Sequence[float]]
@@ -100,23 +104,38 @@ class Answer:
 
 
 def search(
-    probe: Probe, sizes: Collection[int], *, known: Collection[int] = (), within: float = WITHIN, most: int = MOST
+    probe: Probe,
+    sizes: Collection[int],
+    *,
+    known: Collection[int] = (),
+    within: float = WITHIN,
+    most: int = MOST,
+    more: Probe | None = None,
+    most_processes: int = 0,
 ) -> Answer:
     """Return where one of two overtakes the other among these sizes, each crossover's interval `within` so much if possible.
 
     `known` sizes cost nothing, as their probe is remembered; `most` others are tried. Of the sizes a few that lie evenly are
-    tried first, so that an even number of crossovers shows as well.
+    tried first, so that an even number of crossovers shows as well. `more` measures a size that was tried in further processes,
+    which is done around a crossover as long as a size has fewer than `most_processes`.
     """
     free = sorted(set(sizes) - set(known))
-    tried: dict[int, Sequence[float]] = {size: probe(size) for size in known}
+    tried: dict[int, list[float]] = {size: list(probe(size)) for size in known}
     first = [size for size in spread(sizes, START) if size not in tried][:most]
-    for number in range(most):
-        size = first[number] if number < len(first) else _next(answer(tried), free, within)
-        if size is None:
-            break
-        tried[size] = probe(size)
-        free.remove(size)
-    return answer(tried)
+    done: set[int] = set()  # sizes that cannot have any more
+    while True:
+        so_far = answer(tried)
+        left = most - len(tried) + len(known)
+        if left and (size := first.pop(0) if first else _next(so_far, free, within)) is not None:
+            tried[size] = list(probe(size))
+            free.remove(size)
+        elif more and (thin := [size for size in _thin(so_far, within, most_processes) if size not in done]):
+            for size in thin:
+                further = more(size)
+                tried[size] += further
+                done |= set() if further else {size}
+        else:
+            return so_far
 
 
 def spread(sizes: Collection[int], count: int) -> list[int]:
@@ -177,11 +196,13 @@ def _crossing(points: Sequence[Point], ends: tuple[float, float]) -> tuple[float
     x = np.array([point.x for point in points])
     degree = 1 if len(points) < 4 else 2
     middle = x.mean()  # powers of what is centred are well conditioned
-    curves = np.polyfit(x - middle, np.array([point.logs for point in points]), degree)
+    each = np.sqrt([len(point.logs) for point in points])
+    fit = np.linalg.pinv(np.vander(x - middle, degree + 1) * each[:, None]) * each
     grid = np.linspace(*ends, RESOLUTION)
-    logs = np.vander(grid - middle, degree + 1) @ curves
-    means = logs.mean(axis=1)
-    doubtful = grid[abs(means) <= np.maximum(statistics.reaches(logs), math.log1p(LEAST_EFFECT))]
+    weights = np.vander(grid - middle, degree + 1) @ fit
+    means = weights @ np.array([point.y for point in points])
+    reaches = statistics.reaches(weights, [point.logs for point in points])
+    doubtful = grid[abs(means) <= np.maximum(reaches, math.log1p(LEAST_EFFECT))]
     value = _zero(grid, means)
     return (value, *((min(doubtful[0], value), max(doubtful[-1], value)) if len(doubtful) else (value, value)))
 
@@ -221,6 +242,19 @@ def _wanting(own: Crossover, within: float) -> float:
     """Return how many times too wide a crossover's interval is, or the gap that it is read from; at most 1 is narrow enough."""
     before, after = _gap(own.around, math.log(own.size.value))
     return max(own.size.half_width / within, math.expm1(after - before) / (CLOSE * within))
+
+
+def _thin(so_far: Answer, within: float, most_processes: int) -> list[int]:
+    """Return the sizes that are to get more processes: around crossovers not known well enough, those that have the fewest."""
+    wide = [own.around for own in so_far.crossovers if own.size.half_width > max(within, NEARLY * _least_reach(own))]
+    counts = {point.size: len(point.logs) for point in chain(*wide) if len(point.logs) < most_processes}
+    return [size for size, count in counts.items() if count == min(counts.values())]
+
+
+def _least_reach(own: Crossover) -> float:
+    """Return how far an interval reaches without any noise: as far as differences are too small to be called."""
+    before, after = own.around[0], own.around[-1]
+    return LEAST_EFFECT * (after.x - before.x) / abs(after.y - before.y)
 
 
 def _halving(points: Sequence[Point], free: Sequence[int]) -> int | None:

@@ -22,9 +22,9 @@ from bench import bisection, statistics
 from bench.bisection import FIRST, MOST, SECOND, START, UNTOLD, WITHIN, Answer, spread
 from bench.experiments import add_folder_options, new_folder, save
 from bench.measurement import Row
-from bench.pairs import PROCESSES, VARIANTS, Experiment, Subject
+from bench.pairs import MOST_PROCESSES, PROCESSES, VARIANTS, Experiment, Subject
 from bench.report import LEGEND, MARKS, times, with_interval
-from bench.scaling import Axis, axes
+from bench.scaling import Axis, axes, own_axis
 from bench.statistics import CONFIDENCE, LEAST_EFFECT, Estimate
 
 LEAST_PROCESSES = 3
@@ -140,7 +140,7 @@ def size_rows(experiment: Experiment) -> list[Row]:
     rows = []
     for size, pair in sorted(experiment.pairs.items()):
         for variant in VARIANTS:
-            row: Row = {"method": experiment.method, "size": size, "variant": variant}
+            row: Row = {"method": experiment.method, "size": size, "variant": variant, "processes": pair.processes}
             row |= dict.fromkeys(("first_s", "second_s", "speedup", "speedup_ci_low", "speedup_ci_high"))
             row |= {"verdict": "-", "status": pair.status, "reason": pair.reason or "-"}
             if logs := pair.logs(first, second, variant, calls):
@@ -178,18 +178,25 @@ def cost_rows(experiment: Experiment) -> list[Row]:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of the command."""
     parser.set_defaults(command=run)
-    parser.add_argument("axis", metavar="AXIS", help=f"what grows: {', '.join(axis.name for axis in axes())}")
+    listed = ", ".join(axis.name for axis in axes())
+    parser.add_argument(
+        "axis", metavar="AXIS", help=f"what grows: {listed}; or FILE:FUNCTION:AXIS, an axis of a function of your own"
+    )
     for name in ("first", "second"):
         parser.add_argument(
             name, metavar=name.upper(), help="a backend, if need be with an implementation: jax, or jax:cpu/matmul"
         )
     parser.add_argument("--from", type=int, dest="low", metavar="N", help="the least size (default: the axis's)")
     parser.add_argument("--to", type=int, dest="high", metavar="N", help="the greatest size (default: the axis's)")
+    parser.add_argument(
+        "--at", metavar="AXIS=VALUE,...", help="your function's other axes there (default: the first value of each)"
+    )
     parser.add_argument("--variants", metavar="A,B", help=f"of {', '.join(VARIANTS)} (default: all)")
     parser.add_argument("--within", type=float, default=WITHIN, metavar="X", help="reach of the interval (%(default)s)")
     numbers = (
         ("calls", 1, "calls that share the cost of the first"),
         ("processes", PROCESSES, "fresh processes of each at a size"),
+        ("most-processes", MOST_PROCESSES, "of each at a size by a crossover that is not known well enough, at most"),
         ("sizes", MOST, "sizes to try for a variant at most"),
     )
     for name, default, purpose in numbers:
@@ -213,7 +220,7 @@ def run(options: argparse.Namespace) -> int:
 
         searched = Experiment(axis, first, second, options.processes, options.calls, report=report)
         for own in variants:
-            searched.search(own, possible, options.within, options.sizes)
+            searched.search(own, possible, options.within, options.sizes, options.most_processes)
         told.append((searched, searched.answers(variants, list(searched.pairs))))  # a size tells of every variant
         if options.sweep:
             swept = replace(searched, method="sweep", pairs={})
@@ -253,20 +260,40 @@ def agreement(one: Answer, other: Answer) -> str:
 
 def _asked(options: argparse.Namespace) -> tuple[Axis, Subject, Subject, list[str]]:
     """Return the axis, the two and the variants that the options name; raise ArraybenchError for what cannot be."""
-    known = {axis.name: axis for axis in axes()}
-    if options.axis not in known:
-        raise ArraybenchError(f"{options.axis}: no such axis; there are {', '.join(known)}")
-    first, second = Subject.of(options.first), Subject.of(options.second)
+    axis = _axis(options.axis, options.at)
+    first, second = Subject.of(options.first, axis), Subject.of(options.second, axis)
     if first == second:
         raise ArraybenchError(f"{options.first} and {options.second} are both {first}: give two that differ")
     variants = options.variants.split(",") if options.variants else list(VARIANTS)
     if unknown := [name for name in variants if name not in VARIANTS]:
         raise ArraybenchError(f"--variants {','.join(unknown)}: no such variant; there are {', '.join(VARIANTS)}")
-    least = {"calls": 1, "processes": LEAST_PROCESSES, "sizes": START, "sweep": START, "within": LEAST_EFFECT}
+    least = {
+        "calls": 1,
+        "processes": LEAST_PROCESSES,
+        "most_processes": LEAST_PROCESSES,
+        "sizes": START,
+        "sweep": START,
+        "within": LEAST_EFFECT,
+    }
     for name, bound in least.items():
         if (value := getattr(options, name)) is not None and value < bound:
-            raise ArraybenchError(f"--{name} {value:g}: give {bound:g} at least")
-    return known[options.axis], first, second, variants
+            raise ArraybenchError(f"--{name.replace('_', '-')} {value:g}: give {bound:g} at least")
+    return axis, first, second, variants
+
+
+def _axis(name: str, at: str | None) -> Axis:
+    """Return the axis of that name, or of a function of the user's own, at these values of its other axes."""
+    if name.count(":") >= 2:
+        pairs = [part.partition("=") for part in at.split(",")] if at else []
+        return own_axis(name, {other: value for other, _, value in pairs})
+    known = {axis.name: axis for axis in axes()}
+    if name not in known:
+        raise ArraybenchError(
+            f"{name}: no such axis; there are {', '.join(known)}, and FILE:FUNCTION:AXIS of a function of your own"
+        )
+    if at:
+        raise ArraybenchError(f"--at {at}: {name} has no other axes")
+    return known[name]
 
 
 def _save(folder: Path, experiments: list[Experiment]) -> None:

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, partial
+from numbers import Integral
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -23,6 +24,7 @@ from bench.workloads import Problem
 
 DTYPE = "float32"
 ATTRIBUTE = "__arraybench_case__"
+EAGER, COMPILED = IMPLEMENTATIONS = ("eager", "compiled")
 Function = TypeVar("Function", bound=Callable[..., Any])
 Values = Mapping[str, Any]
 
@@ -48,14 +50,45 @@ class Declared:
         named = [{"dtype": DTYPE} | dict(zip(self.axes, values, strict=True)) for values in combinations]
         return {(_label(values), str(values["dtype"])): values for values in named}
 
+    @property
+    def implementations(self) -> tuple[str, ...]:
+        """The function as it is, and compiled where it may be."""
+        return IMPLEMENTATIONS if self.compiled else (EAGER,)
+
     def cases(self, source: str) -> list[Case]:
-        """Return a case for every variant, as the function is and compiled."""
-        implementations = ("eager", "compiled") if self.compiled else ("eager",)
+        """Return a case for every variant and implementation."""
         return [
             Case(self.name, variant, implementation, 1, dtype, source=source)
             for variant, dtype in self.variants
-            for implementation in implementations
+            for implementation in self.implementations
         ]
+
+    def case(self, source: str, chosen: Values) -> Case:
+        """Return the eager case of the chosen values, the other axes at their first one.
+
+        Raise ArraybenchError for an axis or a value that there is not.
+        """
+        if unknown := [name for name in chosen if name not in self.axes]:
+            raise ArraybenchError(f"{self.name} has no axis {unknown[0]}; it has {', '.join(self.axes) or 'none'}")
+        values = {"dtype": DTYPE} | {name: chosen.get(name, own[0]) for name, own in self.axes.items()}
+        dtype = str(values["dtype"])
+        if self.values(_label(values), dtype) is None:
+            asked = ",".join(f"{name}={value}" for name, value in chosen.items())
+            raise ArraybenchError(f"{self.name} has no case with {asked}; its axes are {_listed(self.axes)}")
+        return Case(self.name, _label(values), EAGER, 1, dtype, source=source)
+
+    def values(self, label: str, dtype: str) -> Values | None:
+        """Return the axes' values that a label and a dtype stand for; None where the axes do not have them.
+
+        An axis of positive whole numbers has every other positive whole number too, listed or not: so there are sizes between.
+        """
+        axes = {name: values for name, values in self.axes.items() if name != "dtype"}
+        pattern = ",".join(f"{re.escape(name)}=({_texts(values)})" for name, values in axes.items())
+        found = re.fullmatch(pattern or "-", label)
+        if found is None or dtype not in map(str, self.axes.get("dtype", [DTYPE])):
+            return None
+        texts = zip(axes.items(), found.groups(), strict=True)
+        return {"dtype": dtype} | {name: _value(values, text) for (name, values), text in texts}
 
 
 def case(
@@ -146,18 +179,22 @@ def cases(file: Path) -> list[Case]:
     return [first, replace(first, implementation=CONTROL), *rest]
 
 
-def find(one: Case) -> Declared:
-    """Return what a case was declared as; raise ArraybenchError where its file does not declare it any more."""
+def find(one: Case) -> tuple[Declared, Values]:
+    """Return what a case was declared as, and its axes' values; of an axis of positive whole numbers that may be any other.
+
+    Raise ArraybenchError where its file does not declare it any more.
+    """
     declared = load(Path(one.source)).get(one.workload)
-    if declared is None or (one.network, one.dtype) not in declared.variants:
+    values = declared.values(one.network, one.dtype) if declared else None
+    if declared is None or values is None:
         raise ArraybenchError(f"{one.source} has no case {one.id} any more; start a new run")
-    return declared
+    return declared, values
 
 
 def problem(one: Case, backend: Backend) -> Problem:
     """Return the problem of a case that was declared."""
-    declared = find(one)
-    return build(declared, declared.variants[one.network, one.dtype], one.implementation == "compiled", backend)
+    declared, values = find(one)
+    return build(declared, values, one.implementation == COMPILED, backend)
 
 
 def build(declared: Declared, values: Values, compiled: bool, backend: Backend) -> Problem:
@@ -175,10 +212,10 @@ def build(declared: Declared, values: Values, compiled: bool, backend: Backend) 
         bound = partial(function, **_given(function, {**values, "xp": xp}))
 
         def call(*arrays: Any) -> Tree:
-            whole = list(arguments)
+            filled = list(arguments)
             for i, array in zip(placed, arrays, strict=True):
-                whole[i] = array
-            return bound(*whole)
+                filled[i] = array
+            return bound(*filled)
 
         call.__qualname__ = call.__name__ = declared.name  # for what a compiler says of it
         return call
@@ -225,6 +262,30 @@ def _number(text: str) -> int | float | str:
             continue
         return value if math.isfinite(value) else text
     return text
+
+
+def whole(values: Sequence[Any]) -> bool:
+    """Tell whether the values of an axis are positive whole numbers, so that others lie between them."""
+    return all(isinstance(value, Integral) and not isinstance(value, bool) and int(value) > 0 for value in values)
+
+
+def work_at(one: Case) -> int | None:
+    """Return the floating-point operations of a call of a case that was declared; None where they are not known."""
+    declared, values = find(one)
+    return _work(declared.flops, values)
+
+
+def _texts(values: Sequence[Any]) -> str:
+    """Return the pattern of what a label may call the values of an axis."""
+    return "[1-9][0-9]*" if whole(values) else "|".join(re.escape(str(value)) for value in values)
+
+
+def _value(values: Sequence[Any], text: str) -> Any:
+    return int(text) if whole(values) else {str(value): value for value in values}[text]
+
+
+def _listed(axes: Mapping[str, Sequence[Any]]) -> str:
+    return ", ".join(f"{name} ({', '.join(map(str, values))})" for name, values in axes.items()) or "none"
 
 
 def _declared(value: Any) -> Declared | None:

@@ -22,9 +22,8 @@ from bench.measurement import Row
 from bench.processes import WorkerLostError, WorkerProcess
 from bench.scaling import Axis
 from bench.statistics import Blocks
-from core.loops import LADDER
 
-PROCESSES = 5
+PROCESSES, MOST_PROCESSES = 5, 20
 BUDGET_S = 60.0
 SEED = 20240218
 COSTS = ("first_call_s", "compile_s", "host_to_device_s", "device_to_host_s")
@@ -34,7 +33,6 @@ VARIANTS = {
     "compile": "with the first call",
     "both": "with transfer and the first call",
 }
-IMPLEMENTATIONS = ("hand_written", *(rung.name for rung in LADDER), "compiled")
 
 
 @dataclass(frozen=True)
@@ -48,31 +46,39 @@ class Subject:
         return f"{self.spec}/{self.implementation}"
 
     @classmethod
-    def of(cls, name: str) -> Subject:
-        """Return the subject of a name: a backend as ARRAY_BACKEND takes it, and behind a slash the implementation.
+    def of(cls, name: str, axis: Axis) -> Subject:
+        """Return the subject of a name: a backend as ARRAY_BACKEND takes it, and behind a slash an implementation of the axis.
 
-        Without one it is what the backend is best at: compiled where it compiles, or else `matmul`.
+        Without one it is what the backend is best at: compiled where it compiles, or else `matmul`, or `eager` of a user's own.
         """
         spec, _, implementation = name.partition("/")
         backend = backends.get(spec)
         if not backend.timed:
             raise ArraybenchError(f"{backend.name} is for tests only: its times mean nothing")
-        if implementation and implementation not in IMPLEMENTATIONS:
-            raise ArraybenchError(f"{name}: no such implementation; there are {', '.join(IMPLEMENTATIONS)}")
-        return cls(backend.spec, implementation or ("compiled" if backend.compiles else "matmul"))
+        if implementation and implementation not in axis.implementations:
+            raise ArraybenchError(f"{name}: no such implementation; there are {', '.join(axis.implementations)}")
+        return cls(backend.spec, implementation or axis.implementation(backend.compiles))
 
 
 @dataclass
 class Pair:
     """What both subjects took at a size: samples as (process, round, seconds), and the costs of each process, by subject.
 
-    With a `reason` there is nothing to compare.
+    With a `status` other than `ok` there is nothing to compare. The `reason` says why there is nothing, or nothing more.
     """
 
     samples: dict[Subject, list[tuple[int, int, float]]] = field(default_factory=dict)
     costs: dict[Subject, dict[int, Row]] = field(default_factory=dict)
     status: str = "ok"
     reason: str = ""
+
+    def with_more(self, other: Pair) -> Pair:
+        """Return this pair with the processes of another one at the same size."""
+        return replace(
+            self,
+            samples={subject: own + other.samples[subject] for subject, own in self.samples.items()},
+            costs={subject: own | other.costs[subject] for subject, own in self.costs.items()},
+        )
 
     def seconds(self, subject: Subject, variant: str = "steady", calls: int = 1) -> Blocks:
         """Return the seconds of a call in a variant; of `calls` calls in a process, the first is the only slow one."""
@@ -82,9 +88,14 @@ class Pair:
             for process, rounds in statistics.blocks(self.samples[subject]).items()
         }
 
+    @property
+    def processes(self) -> int:
+        """How many fresh processes of each there were."""
+        return min(map(len, self.costs.values()), default=0)
+
     def logs(self, first: Subject, second: Subject, variant: str, calls: int) -> list[float]:
         """Return the paired logarithms of first over second, one for each process; none where something failed."""
-        if self.reason:
+        if self.status != "ok":
             return []
         return statistics.paired_logs(self.seconds(first, variant, calls), self.seconds(second, variant, calls))
 
@@ -95,11 +106,11 @@ def _with(variant: str, seconds: float, costs: Row, calls: int) -> float:
     return call + moved
 
 
-def measure(axis: Axis, size: int, first: Subject, second: Subject, processes: int) -> Pair:
-    """Return what both take at a size, each in so many fresh processes; what one of them cannot do is the pair's reason."""
+def measure(axis: Axis, size: int, first: Subject, second: Subject, processes: range) -> Pair:
+    """Return what both take at a size, each in these fresh processes; what one of them cannot do is the pair's reason."""
     case = axis.any_size(size) if axis.any_size else axis.cases[size]
     pair = Pair({first: [], second: []}, {first: {}, second: {}})
-    for process in range(processes):
+    for process in processes:
         order = random.Random(f"{SEED} {case.id} {process}")
         workers = {subject: WorkerProcess(subject.spec) for subject in (first, second)}
         try:
@@ -151,6 +162,7 @@ class Experiment:
     first: Subject
     second: Subject
     processes: int = PROCESSES
+    """How many of each a size gets, and how many more at a time where these do not suffice."""
     calls: int = 1
     method: str = "bisection"
     """How sizes are chosen; a `sweep` takes all."""
@@ -161,14 +173,35 @@ class Experiment:
     def logs(self, variant: str, size: int) -> list[float]:
         """Return the paired logarithms of a variant at a size, which is measured when it is first asked for."""
         if size not in self.pairs:
-            self.pairs[size] = measure(self.axis, size, self.first, self.second, self.processes)
+            self.pairs[size] = self._measure(size, range(self.processes))
             self.report(self)
         return self.pairs[size].logs(self.first, self.second, variant, self.calls)
 
-    def search(self, variant: str, sizes: Sequence[int], within: float, most: int) -> Answer:
+    def more_logs(self, variant: str, size: int, most: int) -> list[float]:
+        """Return the paired logarithms of further processes at a size, which then has `most` at most.
+
+        There are none where these fail: it keeps those that it has, and the reason is told.
+        """
+        before = self.pairs[size]
+        further = self._measure(size, range(before.processes, min(before.processes + self.processes, most)))
+        told = f"no further processes: {further.status}: {further.reason}"
+        self.pairs[size] = replace(before, reason=told) if further.reason else before.with_more(further)
+        self.report(self)
+        return further.logs(self.first, self.second, variant, self.calls)
+
+    def _measure(self, size: int, processes: range) -> Pair:
+        return measure(self.axis, size, self.first, self.second, processes)
+
+    def search(self, variant: str, sizes: Sequence[int], within: float, most: int, most_processes: int) -> Answer:
         """Return where one overtakes the other, by bisection; what was measured for other variants is used."""
         return bisection.search(
-            lambda size: self.logs(variant, size), sizes, known=list(self.pairs), within=within, most=most
+            lambda size: self.logs(variant, size),
+            sizes,
+            known=list(self.pairs),
+            within=within,
+            most=most,
+            more=lambda size: self.more_logs(variant, size, most_processes),
+            most_processes=most_processes,
         )
 
     def answers(self, variants: Sequence[str], sizes: Sequence[int]) -> dict[str, Answer]:

@@ -1,17 +1,20 @@
 """`arraybench scaling`: how the time of a call grows as its work grows, as an exponent for each axis and backend.
 
 Along an axis the work grows by a known power of the size: with rows and batches by the first, with the width of hidden layers by
-the second, with the rows of a square product by the third. At the small end that power hides behind what a call costs whatever
-its size, so the exponent is that of the last hundredfold of work: the slope of log seconds over log size by least squares, one
-for each fresh process, and Student's interval over them. A time that grows faster than its work is told, and is the status.
+the second, with the rows of a square product by the third; along an axis of a user's own function by that of the flops that it
+declares, without which there is no verdict. At the small end that power hides behind what a call costs whatever its size, so the
+exponent is that of the last hundredfold of work (of the size, where the work is not known): the slope of log seconds over log
+size by least squares, one for each fresh process, and Student's interval over them. A time that grows faster than its work is
+told, and is the status.
 """
 
 from __future__ import annotations
 
 import argparse
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from statistics import fmean
 from typing import Any
 
@@ -22,13 +25,14 @@ from rich.table import Table
 
 import backends
 from backends import ArraybenchError
-from bench import statistics
+from bench import functions, statistics
 from bench.cases import Case
 from bench.driver import usable_specs
 from bench.experiments import add_folder_options, new_folder, save
 from bench.networks import COFFEE, WIDE, WIDTHS, wide
 from bench.processes import WorkerLostError, WorkerProcess
 from bench.report import scaled
+from core.loops import LADDER
 
 PROCESSES = 3
 BLOCK_S = 0.05
@@ -36,6 +40,8 @@ BUDGET_S = 60.0
 LAST = 100.0  # the exponent is that of so many times the work,
 SLACK = 0.1  # and a time grows faster than its work where the whole interval is further above than this
 BATCH = 128
+OWN_SIZES = 5  # of an axis of a user's function, from its least to its greatest
+IMPLEMENTATIONS = ("hand_written", *(rung.name for rung in LADDER), "compiled")
 
 
 @dataclass(frozen=True)
@@ -43,11 +49,19 @@ class Axis:
     """Sizes of one kind, and the power of the size by which the work grows."""
 
     name: str
-    power: int
+    power: float
+    """NaN where it is not known."""
     cases: dict[int, Case]
-    """The case of each size, by NumPy's `matmul`; where a backend compiles, the compiled one is taken."""
+    """The case of each size, as it is without a compiler; where a backend compiles, the compiled one is taken."""
     any_size: Callable[[int], Case] | None = None
     """The case of a size that is not listed, where there is one for any."""
+    implementations: tuple[str, ...] = IMPLEMENTATIONS
+    """Those that its cases may have."""
+
+    def implementation(self, compiles: bool) -> str:
+        """Return what is measured on a backend that compiles, or does not, unless something else is asked for."""
+        compiled = compiles and "compiled" in self.implementations
+        return "compiled" if compiled else next(iter(self.cases.values())).implementation
 
 
 def axes() -> list[Axis]:
@@ -58,6 +72,51 @@ def axes() -> list[Axis]:
         Axis("width", 2, {n: Case("step", wide(n).name, "matmul", BATCH) for n in WIDTHS}),
         Axis("square", 3, {n: _square(n) for n in (2**k for k in range(6, 13))}, _square),
     ]
+
+
+def own_axis(name: str, at: Mapping[str, str]) -> Axis:
+    """Return the axis of a user's own function that FILE:FUNCTION:AXIS names, one of positive whole numbers.
+
+    The function's other axes have the values that `at` gives as text, or their first. Raise ArraybenchError for others.
+    """
+    file, function, axis = name.rsplit(":", 2)
+    source = Path(file).resolve()
+    declared = functions.load(source).get(function)
+    if declared is None:
+        raise ArraybenchError(f"{file} declares no {function}; it declares {', '.join(functions.load(source))}")
+    if axis in at:
+        raise ArraybenchError(f"{axis} is what grows; give other axes of {function} a value")
+    if not functions.whole(declared.axes.get(axis, [None])):
+        grow = [name for name, values in declared.axes.items() if functions.whole(values)]
+        raise ArraybenchError(f"{axis} is no axis of {function} that can grow; there are {', '.join(grow) or 'none'}")
+
+    def case(size: int) -> Case:
+        return declared.case(str(source), {**at, axis: size})
+
+    others = {name: at.get(name, values[0]) for name, values in declared.axes.items() if name != axis}
+    where = ",".join(f"{name}={value}" for name, value in others.items())
+    cases = {int(size): case(size) for size in sorted(declared.axes[axis])}
+    name = f"{function}:{axis}" + (f" at {where}" if where else "")
+    return Axis(name, math.nan, cases, case, declared.implementations)
+
+
+def own_axes(file: Path) -> dict[str, Axis]:
+    """Return the axes of positive whole numbers of all functions of a file, FUNCTION:AXIS, with a few sizes and their work.
+
+    Raise ArraybenchError where there is none that has two.
+    """
+    found = {}
+    for declared in functions.load(file.resolve()).values():
+        for name in filter(lambda name: functions.whole(declared.axes[name]), declared.axes):
+            axis = own_axis(f"{file}:{declared.name}:{name}", {})
+            sizes = np.geomspace(min(axis.cases), max(axis.cases), OWN_SIZES).round().astype(int).tolist()
+            cases = {size: declared.case(str(file.resolve()), {name: size}) for size in sorted({*axis.cases, *sizes})}
+            work = [functions.work_at(case) for case in cases.values()]
+            power = slope([*cases], work) if len(cases) > 1 and all(work) else math.nan
+            found[f"{declared.name}:{name}"] = replace(axis, cases=cases, power=power)
+    if not any(len(axis.cases) > 1 for axis in found.values()):
+        raise ArraybenchError(f"{file} declares no function with an axis of two positive whole numbers")
+    return {name: axis for name, axis in found.items() if len(axis.cases) > 1}
 
 
 def _rows(n: int) -> Case:
@@ -76,14 +135,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of the command."""
     parser.set_defaults(command=run)
     parser.add_argument("--backends", metavar="A,B", help="backends, as ARRAY_BACKEND takes them (default: all)")
-    parser.add_argument("--axes", metavar="A,B", help="of rows, batch, width and square (default: all)")
+    parser.add_argument(
+        "file", nargs="?", type=Path, metavar="FILE", help="a file of Python with functions of your own, by bench.case"
+    )
+    parser.add_argument(
+        "--axes", metavar="A,B", help="of rows, batch, width and square, or of FILE as FUNCTION:AXIS (default: all)"
+    )
     parser.add_argument("--processes", type=int, default=PROCESSES, metavar="N", help="fresh processes (%(default)s)")
     add_folder_options(parser)
 
 
 def run(options: argparse.Namespace) -> int:
-    """Measure, write scaling.csv and print the exponents; return 1 when a time grows faster than its work."""
-    known = {axis.name: axis for axis in axes()}
+    """Measure, write scaling.csv and print the exponents; return 1 when a time grows faster than its work, or a size failed."""
+    known = own_axes(options.file) if options.file else {axis.name: axis for axis in axes()}
     chosen = options.axes.split(",") if options.axes else list(known)
     if unknown := [name for name in chosen if name not in known]:
         raise ArraybenchError(f"--axes {','.join(unknown)}: no such axis; there are {', '.join(known)}")
@@ -100,19 +164,22 @@ def run(options: argparse.Namespace) -> int:
     found = exponents(pd.DataFrame(rows))
     save(folder / "exponents.csv", found)
     show(found, Console())
+    lost = {(row["axis"], row["backend"], row["size"]): row for row in rows if row["status"] != "ok"}
+    for (name, spec, size), row in lost.items():
+        print(f"{name} {size:,} on {spec}: {row['status']}: {row['reason']}")
     print(f"\n{folder / 'exponents.csv'}")
-    return int(found["too_steep"].any())
+    return int(any(found.get("too_steep", ())) or any(row["status"] in ("failed", "mismatch") for row in lost.values()))
 
 
 def measure(chosen: list[Axis], spec: str) -> Iterator[dict[str, Any]]:
     """Yield what each size takes in one fresh process: seconds of a call, or the reason why there is none."""
     worker = WorkerProcess(spec)
-    implementation = "compiled" if backends.get(spec).compiles else "matmul"
+    compiles = backends.get(spec).compiles
     try:
         for axis in chosen:
             for size, case in axis.cases.items():
                 row = {"axis": axis.name, "power": axis.power, "backend": spec, "size": size}
-                yield row | _time(worker, replace(case, implementation=implementation))
+                yield row | _time(worker, replace(case, implementation=axis.implementation(compiles)))
                 worker.ask({"do": "forget"})
     finally:
         worker.stop()
@@ -134,7 +201,7 @@ def exponents(rows: pd.DataFrame) -> pd.DataFrame:
     found = []
     for (axis, backend), own in rows[rows["seconds"].notna()].groupby(["axis", "backend"], sort=False):
         power, largest = own["power"].iloc[0], own["size"].max()
-        steep = own[own["size"] >= largest / LAST ** (1 / power)]
+        steep = own[own["size"] >= largest / LAST ** (1 if math.isnan(power) else 1 / power)]
         slopes = [slope(each["size"], each["seconds"]) for _, each in steep.groupby("process")]
         middle, reach = fmean(slopes), statistics.reach(slopes)
         ends = own.groupby("size")["seconds"].median()
@@ -180,5 +247,9 @@ def show(found: pd.DataFrame, console: Console) -> None:
         sizes = f"{row['from_size']:,}", f"{row['to_size']:,}"
         grows = f"{scaled(row['from_s'])} → {scaled(row['to_s'])}"
         mark = " [red]▲[/]" if row["too_steep"] else ""
-        table.add_row(row["axis"], row["backend"], *sizes, grows, told + mark, str(row["work_exponent"]))
+        table.add_row(row["axis"], row["backend"], *sizes, grows, told + mark, _known(row["work_exponent"]))
     console.print(table)
+
+
+def _known(exponent: float) -> str:
+    return "-" if math.isnan(exponent) else f"{exponent:.3g}"

@@ -81,10 +81,19 @@ def reach(values: Sequence[float]) -> float:
     return _threshold(len(values)) * stdev(values) / math.sqrt(len(values))
 
 
-def reaches(rows: np.ndarray) -> np.ndarray:
-    """Return `reach` of every row of two values at least."""
-    n = rows.shape[1]
-    return _threshold(n) * rows.std(axis=1, ddof=1) / math.sqrt(n)
+def reaches(weights: np.ndarray, values: Sequence[Sequence[float]]) -> np.ndarray:
+    """Return how far the interval of each weighted sum of means reaches: `weights`, shape (sums, means), `values` of each mean.
+
+    The means are independent, and their values may spread differently: the degrees of freedom are Satterthwaite's ("An
+    Approximate Distribution of Estimates of Variance Components", Biometrics Bulletin 2, 1946). NaN where a mean has one value.
+    """
+    if min(map(len, values)) < 2:
+        return np.full(len(weights), math.nan)
+    parts = weights**2 * np.array([stdev(own) ** 2 / len(own) for own in values])
+    variances, degrees = parts.sum(axis=1), np.array([len(own) - 1 for own in values])
+    shares = parts / np.where(variances > 0, variances, 1)[:, None]
+    freedom = 1 / np.where(variances > 0, (shares**2 / degrees).sum(axis=1), 1)
+    return stdtrit(freedom, 0.5 + CONFIDENCE / 2) * np.sqrt(variances)
 
 
 def time(own: Blocks) -> Estimate:

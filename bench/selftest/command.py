@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import itertools
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -15,7 +16,7 @@ import backends
 from backends import ArraybenchError
 from bench.driver import usable_specs
 from bench.experiments import add_folder_options, new_folder, save
-from bench.selftest import kills, sabotage, streaming, verdicts
+from bench.selftest import crossovers, kills, sabotage, streaming, verdicts
 
 SEED = 20240218
 TRIALS, PROCESSES, PYTEST_TRIALS = 16, 16, 3
@@ -47,6 +48,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     read.add_argument(
         "--rows", type=int, nargs=2, default=streaming.ROWS, metavar=("FEW", "MANY"), help="(%(default)s)"
+    )
+    sought = _experiment(
+        experiments, "crossover", _crossover, "how far off crossovers are that are planted among noise"
+    )
+    sought.add_argument(
+        "--seeds", type=int, default=crossovers.SEEDS, metavar="N", help="searches of each (%(default)s)"
     )
     _experiment(experiments, "gate", _gate, "whether the gate refuses every planted fault, on every backend")
 
@@ -103,6 +110,22 @@ def _gate(options: argparse.Namespace) -> int:
     _show(counts.reset_index(), folder / "gate.csv")
     passed = frame[~frame["rejected"].astype(bool)]
     return _told([f"{row.fault} in {row.case} on {row.backend} passed the gate" for row in passed.itertuples()])
+
+
+def _crossover(options: argparse.Namespace) -> int:
+    """Search for planted crossovers; return 1 when a goal is missed."""
+    if options.seeds < 1:
+        raise ArraybenchError(f"--seeds {options.seeds}: give 1 at least")
+    folder = new_folder(options, "crossover")
+    rows: list[crossovers.Row] = []
+    with Console(stderr=True).status("starting") as status:
+        for planted, noise, limit in itertools.product(crossovers.PLANTED, crossovers.NOISES, crossovers.LIMITS):
+            status.update(f"{planted.name}, noise of {noise:.0%}, {limit} processes at most")
+            rows += crossovers.trials(planted, noise, limit, options.seeds)
+            save(folder / "crossovers.csv", pd.DataFrame(rows))
+    frame = pd.DataFrame(rows)
+    _show(crossovers.summary(frame), folder / "crossovers.csv")
+    return _told(crossovers.missed(frame))
 
 
 def _kills(options: argparse.Namespace) -> int:

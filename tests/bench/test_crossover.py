@@ -6,6 +6,7 @@ import io
 import json
 import math
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -19,6 +20,7 @@ from bench.crossover import agreement, outcome, sentences, sizes
 AXES = {axis.name: axis for axis in scaling.axes()}
 SUBJECTS = pairs.Subject("numpy:cpu", "matmul"), pairs.Subject("jax:cpu", "compiled")
 SIZES = sizes(AXES["square"], 8, 8192)
+OWN = Path(__file__).parents[1] / "own_functions.py"
 
 
 def cost(fixed, factor, power):
@@ -214,6 +216,63 @@ def test_a_noisier_ratio_has_a_wider_interval():
     assert width(0.005) < width(0.02) < width(0.08)
 
 
+FLAT = cost(0, 1e-9, 2), cost(0, 3.3e-9, 1.8)
+
+
+def test_a_flat_crossover_gets_more_processes_until_it_is_known_or_they_are_as_many_as_may_be():
+    def found(costs, noise, most_processes):
+        at = probe(costs, noise)
+        return bisection.search(at, SIZES, more=at, most_processes=most_processes)
+
+    few, many = (found(FLAT, 0.05, most) for most in (5, 100))
+    assert {len(point.logs) for point in few.points} == {5}
+    assert max(len(point.logs) for point in many.points) <= 100
+    assert many.crossovers[0].size.half_width < few.crossovers[0].size.half_width / 1.5
+    for own in (few, many):
+        assert own.crossovers[0].size.low <= truth(FLAT) <= own.crossovers[0].size.high
+    assert {len(point.logs) for point in found(CUBIC, 0.01, 100).points} == {5}  # which is known well enough
+
+
+def test_no_processes_are_spent_on_differences_that_are_too_small_to_be_called():
+    at = probe(FLAT, 0.001)
+    found = bisection.search(at, SIZES, more=at, within=0.02, most_processes=100)
+    assert found.crossovers[0].size.half_width > 0.04
+    assert {len(point.logs) for point in found.points} == {5}
+
+
+def test_a_size_that_can_have_no_more_processes_keeps_those_that_it_has():
+    asked = []
+
+    def none(size):
+        asked.append(size)
+        return []
+
+    at = probe(FLAT, 0.02)
+    found = bisection.search(at, SIZES, more=none, most_processes=20)
+    assert len(asked) == len(set(asked)) > 1
+    assert found == bisection.search(probe(FLAT, 0.02), SIZES)
+
+
+def test_further_processes_are_numbered_on_and_join_those_before(monkeypatch):
+    def measure(axis, size, first, second, processes):
+        if processes.start >= 5:
+            return pairs.Pair({}, {}, "failed", "gone")
+        whole = planted_pair(size, LINEAR, 0.01, processes.stop)
+        samples = {own: [row for row in rows if row[0] in processes] for own, rows in whole.samples.items()}
+        return pairs.Pair(samples, {own: {p: costs[p] for p in processes} for own, costs in whole.costs.items()})
+
+    monkeypatch.setattr(pairs, "measure", measure)
+    experiment = pairs.Experiment(AXES["square"], *SUBJECTS, processes=3)
+    first, second = experiment.logs("steady", 64), experiment.more_logs("steady", 64, 5)
+    assert (len(first), len(second)) == (3, 2)
+    assert experiment.logs("steady", 64) == first + second
+    assert experiment.pairs[64].processes == 5
+    assert experiment.more_logs("steady", 64, 9) == []
+    assert experiment.logs("steady", 64) == first + second
+    assert experiment.pairs[64].reason == "no further processes: failed: gone"
+    assert [row["processes"] for row in crossover.size_rows(experiment)] == [5] * 4
+
+
 # What is made of one measurement
 
 
@@ -303,6 +362,31 @@ def test_the_command_searches_sweeps_writes_and_prints(tmp_path, capsys):
     assert len(pd.read_csv(folder / "costs.csv")) == 2 * 2 * 2 * 3
 
 
+def test_a_function_of_ones_own_is_measured_at_sizes_that_it_does_not_list(tmp_path, capsys):
+    pytest.importorskip("jax")
+    arguments = ["crossover", f"{OWN}:softmax:n", "numpy", "jax/eager", "--at", "dtype=float64", "--json"]
+    options = ["--from", "65", "--to", "66", "--processes", "3", "--variants", "steady", "--results", str(tmp_path)]
+    assert cli.main([*arguments, *options]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (told["axis"], told["first"], told["second"]) == (
+        "softmax:n at dtype=float64", "numpy:cpu/eager", "jax:cpu/eager"
+    )  # fmt: skip
+    steady = [row for row in told["sizes"] if row["variant"] == "steady"]
+    assert [(row["size"], row["status"], row["processes"]) for row in steady] == [(65, "ok", 3), (66, "ok", 3)]
+    assert all(row["speedup"] > 0 for row in steady)
+
+
+def test_the_sizes_of_ones_own_function_are_all_between_those_that_it_lists():
+    axis = scaling.own_axis(f"{OWN}:softmax:n", {"dtype": "float64"})
+    assert (min(sizes(axis, None, None)), max(sizes(axis, None, None))) == (64, 4096)
+    assert sizes(axis, 64, 68) == [64, 66, 68]
+    case = axis.any_size(100)
+    assert (case.workload, case.network, case.dtype, case.source) == ("softmax", "n=100", "float64", str(OWN))
+    assert [str(pairs.Subject.of(name, axis)) for name in ("numpy", "jax", "jax/eager")] == [
+        "numpy:cpu/eager", "jax:cpu/compiled", "jax:cpu/eager"
+    ]  # fmt: skip
+
+
 def test_what_cannot_be_measured_is_told_with_its_reason(tmp_path, capsys):
     arguments = [
         "crossover",
@@ -331,6 +415,15 @@ def test_what_cannot_be_measured_is_told_with_its_reason(tmp_path, capsys):
         (["square", "numpy", "numpy/unit", "--variants", "cold"], "--variants cold: no such variant; there are steady, transfer"),
         (["square", "numpy", "numpy/unit", "--processes", "2"], "--processes 2: give 3 at least"),
         (["square", "numpy", "numpy/unit", "--from", "9", "--to", "4"], "square has no two sizes from 9 to 4; it has 64 to 4096"),
+        (["square", "numpy", "numpy/unit", "--at", "n=3"], "--at n=3: square has no other axes"),
+        ([f"{OWN}:softmax:n", "numpy", "numpy/matmul"], "numpy/matmul: no such implementation; there are eager, compiled"),
+        ([f"{OWN}:softmax:dtype", "numpy", "jax"], "dtype is no axis of softmax that can grow; there are n"),
+        ([f"{OWN}:softmax:m", "numpy", "jax"], "m is no axis of softmax that can grow; there are n"),
+        ([f"{OWN}:softmin:n", "numpy", "jax"], f"{OWN} declares no softmin; it declares softmax, pairwise_distance, kmeans_step"),
+        ([f"{OWN}:softmax:n", "numpy", "jax", "--at", "n=3"], "n is what grows; give other axes of softmax a value"),
+        ([f"{OWN}:softmax:n", "numpy", "jax", "--at", "k=3"], "softmax has no axis k; it has n, dtype"),
+        ([f"{OWN}:softmax:n", "numpy", "jax", "--at", "dtype=int8"], "softmax has no case with dtype=int8,n=64; its axes are"),
+        (["none.py:softmax:n", "numpy", "jax"], f"{Path('none.py').resolve()} is no file of Python"),
         (["square", "strict", "numpy"], "strict is for tests only: its times mean nothing"),
     ],
 )  # fmt: skip

@@ -1,4 +1,5 @@
 import textwrap
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -275,3 +276,46 @@ def test_a_run_of_a_file_is_resumed(tmp_path, monkeypatch, capsys):
     assert "other.py is not what" in capsys.readouterr().err
     assert main(["run", str(file), "--resume", "own", *options]) == 0
     assert set(read_results(tmp_path / "own")["network"]) == {"n=8", "n=16"}
+
+
+def test_a_size_that_is_not_listed_is_a_case_of_an_axis_of_whole_numbers(tmp_path, numpy):
+    found = declared(
+        lambda x: x, lambda n, mode: np.ones((n, 3)), axes={"n": [8, 16], "mode": ["a,b", "c"], "flag": [True, False]}
+    )
+    assert found.values("n=11,mode=a,b,flag=False", "float32") == {
+        "dtype": "float32",
+        "n": 11,
+        "mode": "a,b",
+        "flag": False,
+    }
+    for label in (
+        "n=0,mode=c,flag=True",
+        "n=-3,mode=c,flag=True",
+        "n=1.5,mode=c,flag=True",
+        "n=8,mode=d,flag=True",
+        "n=8,mode=c,flag=1",
+        "-",
+    ):
+        assert found.values(label, "float32") is None
+    assert found.values("n=8,mode=c,flag=True", "float64") is None
+    assert all(found.values(label, dtype) == values for (label, dtype), values in found.variants.items())
+
+    (one, *_) = functions.cases(written(tmp_path, FILE))
+    assert functions.problem(replace(one, network="n=11"), numpy).inputs[0].shape == (11, 11)
+
+
+@pytest.mark.parametrize(
+    ("chosen", "sentence"),
+    [
+        ({"depth": "3"}, "f has no axis depth; it has n, dtype"),
+        ({"dtype": "int8"}, r"f has no case with dtype=int8; its axes are n \(8, 16\), dtype \(float64\)"),
+        ({"n": "0"}, "f has no case with n=0"),
+    ],
+)
+def test_a_value_that_an_axis_does_not_have_is_one_sentence(chosen, sentence):
+    def f(x): ...
+
+    found = declared(f, axes={"n": [8, 16], "dtype": ["float64"]})
+    assert (found.case("own.py", {}).network, found.case("own.py", {"n": "9"}).dtype) == ("n=8", "float64")
+    with pytest.raises(ArraybenchError, match=sentence):
+        found.case("own.py", chosen)

@@ -79,3 +79,53 @@ def test_the_command_measures_writes_and_prints(tmp_path, monkeypatch, capsys):
 def test_an_axis_that_there_is_not_is_one_sentence(capsys):
     assert cli.main(["scaling", "--axes", "depth"]) == 2
     assert capsys.readouterr().err == "arraybench: --axes depth: no such axis; there are rows, batch, width, square\n"
+
+
+FILE = """
+import bench
+import numpy as np
+
+@bench.case(lambda n: np.ones((n, n)), axes={"n": [8, 128], "dtype": ["float64"]}, flops=lambda n: 2 * n**3)
+def square(x):
+    return x @ x
+
+@bench.case(lambda rows: np.ones(rows), axes={"rows": [10, 1000]})
+def wrong_when_large(x):
+    return x if x.shape[0] < 1000 else x + 1
+wrong_when_large.__arraybench_case__ = __import__("dataclasses").replace(wrong_when_large.__arraybench_case__, oracle=lambda x: x)
+
+@bench.case(lambda k: np.ones(k), axes={"k": [3], "mode": ["a", "b"]})
+def single(x):
+    return x
+"""
+
+
+def test_the_axes_of_ones_own_functions_grow_as_the_flops_that_they_declare(tmp_path, capsys):
+    (tmp_path / "own.py").write_text(FILE)
+    own = scaling.own_axes(tmp_path / "own.py")
+    assert list(own) == ["square:n", "wrong_when_large:rows"]
+    assert own["square:n"].power == pytest.approx(3)
+    assert list(own["square:n"].cases) == [8, 16, 32, 64, 128]
+    assert math.isnan(own["wrong_when_large:rows"].power)
+
+    arguments = ["scaling", str(tmp_path / "own.py"), "--backends", "numpy", "--processes", "2", "--name", "own"]
+    assert cli.main([*arguments, "--results", str(tmp_path)]) == 1
+    out = capsys.readouterr().out
+    assert "wrong_when_large:rows 1,000 on numpy:cpu: mismatch: " in out
+    frame = pd.read_csv(tmp_path / "own" / "exponents.csv").set_index("axis")
+    assert frame["work_exponent"]["square:n at dtype=float64"] == pytest.approx(3)
+    assert math.isnan(frame["work_exponent"]["wrong_when_large:rows"])
+    assert not frame["too_steep"]["wrong_when_large:rows"]
+
+
+def test_a_time_of_unknown_work_has_an_exponent_over_the_last_hundredfold_and_no_verdict():
+    (row,) = exponents(planted(lambda n, p: float(n) ** 3, power=math.nan)).to_dict("records")
+    assert row["from_size"] == 100
+    assert row["exponent"] == pytest.approx(3)
+    assert not row["too_steep"]
+
+
+def test_a_file_whose_functions_have_nothing_that_grows_is_one_sentence(tmp_path, capsys):
+    (tmp_path / "own.py").write_text("import bench\nbench.case(lambda: 3)(f := lambda x: x)")
+    assert cli.main(["scaling", str(tmp_path / "own.py")]) == 2
+    assert "declares no function with an axis of two positive whole numbers" in capsys.readouterr().err

@@ -159,3 +159,17 @@ def test_turned_round_a_ratio_is_its_inverse(one, other):
 )
 def test_the_verdict_follows_the_interval(value, low, high, word):
     assert verdict(Estimate(value, low, high)) == word
+
+
+def test_the_interval_of_a_single_mean_is_students_and_of_a_difference_welchs():
+    own, other = [1.0, 1.2, 0.9, 1.4], [0.3, 0.1, 0.4, 0.2, 0.35, 0.05]
+    alone, difference = statistics.reaches(np.array([[1.0, 0.0], [1.0, -1.0]]), [own, other])
+    assert alone == pytest.approx(statistics.reach(own))
+    interval = scipy.stats.ttest_ind(own, other, equal_var=False).confidence_interval(0.99)
+    assert difference == pytest.approx((interval.high - interval.low) / 2)
+
+
+def test_an_interval_without_spread_reaches_nowhere_and_of_a_single_value_is_unknown():
+    weights = np.array([[0.5, 0.5]])
+    assert statistics.reaches(weights, [[1.0, 1.0], [2.0, 2.0, 2.0]]) == 0
+    assert np.isnan(statistics.reaches(weights, [[1.0], [2.0, 2.0]]))
