@@ -22,7 +22,8 @@ from rich.table import Table
 
 import backends
 from backends import ArraybenchError
-from bench import statistics
+from bench import jsonable, progress, statistics
+from bench.arguments import add_help, at_least
 from bench.cases import Case
 from bench.driver import usable_specs
 from bench.experiments import add_folder_options, new_folder, save
@@ -36,6 +37,11 @@ BUDGET_S = 60.0
 LAST = 100.0  # the exponent is that of so many times the work,
 SLACK = 0.1  # and a time grows faster than its work where the whole interval is further above than this
 BATCH = 128
+EXAMPLES = (
+    ("arraybench scaling", "every axis on every backend"),
+    ("arraybench scaling --axes square --backends numpy", "one axis on one backend"),
+)
+STATUSES = {0: "no time grows faster than its work", 1: "a time grows faster than its work, beyond doubt"}
 
 
 @dataclass(frozen=True)
@@ -74,10 +80,14 @@ def _square(n: int) -> Case:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of the command."""
+    add_help(parser, EXAMPLES, STATUSES)
     parser.set_defaults(command=run)
     parser.add_argument("--backends", metavar="A,B", help="backends, as ARRAY_BACKEND takes them (default: all)")
     parser.add_argument("--axes", metavar="A,B", help="of rows, batch, width and square (default: all)")
-    parser.add_argument("--processes", type=int, default=PROCESSES, metavar="N", help="fresh processes (%(default)s)")
+    parser.add_argument(
+        "--processes", type=at_least(1), default=PROCESSES, metavar="N", help="fresh processes (%(default)s)"
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON object instead of the table")
     add_folder_options(parser)
 
 
@@ -90,7 +100,7 @@ def run(options: argparse.Namespace) -> int:
     specs = [backends.get(name).spec for name in options.backends.split(",")] if options.backends else usable_specs()
     folder = new_folder(options, "scaling")
     rows: list[dict[str, Any]] = []
-    with Console(stderr=True).status("starting") as status:
+    with progress.console().status("starting") as status:
         for process in range(options.processes):
             for spec in specs:
                 for row in measure([known[name] for name in chosen], spec):
@@ -99,9 +109,14 @@ def run(options: argparse.Namespace) -> int:
                     save(folder / "scaling.csv", pd.DataFrame(rows))
     found = exponents(pd.DataFrame(rows))
     save(folder / "exponents.csv", found)
-    show(found, Console())
-    print(f"\n{folder / 'exponents.csv'}")
-    return int(found["too_steep"].any())
+    exit_status = int(found["too_steep"].any())
+    if options.json:
+        told = {"folder": folder, "exponents": found, "times": pd.DataFrame(rows), "exit_status": exit_status}
+        print(jsonable.dumps(told))
+    else:
+        show(found, Console())
+        print(f"\n{folder / 'exponents.csv'}")
+    return exit_status
 
 
 def measure(chosen: list[Axis], spec: str) -> Iterator[dict[str, Any]]:
