@@ -12,6 +12,7 @@ import re
 import shutil
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
@@ -201,8 +202,9 @@ def written(arguments, terminals=(), **variables):
     )
     for _, writing in pairs.values():
         os.close(writing)
-    texts = {name: everything(reading) for name, (reading, _) in pairs.items()}
-    return Written(process.wait(), texts["stdout"].replace("\r\n", "\n"), texts["stderr"])
+    with ThreadPoolExecutor() as readers:  # of both at once: a terminal that nobody reads is soon full
+        out, err = readers.map(everything, [reading for reading, _ in pairs.values()])
+    return Written(process.wait(), out.replace("\r\n", "\n"), err)
 
 
 def everything(descriptor):
