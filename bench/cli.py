@@ -8,7 +8,8 @@ import sys
 from collections.abc import Sequence
 
 from backends import ArraybenchError
-from bench import crossover, explain, run, scaling
+from bench import completion, crossover, explain, run, scaling
+from bench.arguments import INTERRUPTED, WRONG_CALL, Parser, add_help
 from bench.compare import command as compare
 from bench.conform import command as conform
 from bench.doctor import command as doctor
@@ -25,28 +26,37 @@ COMMANDS = {
     "crossover": (crossover.add_arguments, "the size from which on one backend is faster than another, by bisection"),
     "explain": (explain.add_arguments, "a speed-up as the product of its steps, from the loop to the GPU"),
     "selftest": (selftest.add_arguments, "try the benchmark itself: its verdicts, its gate, what a killed run loses"),
+    "completion": (completion.add_arguments, "print a script by which a shell completes commands, options and files"),
+}
+EXAMPLES = (
+    ("arraybench run --quick", "measure a few cases on every backend that works here"),
+    ("arraybench doctor", "what holds this machine back, and what to type"),
+    ("arraybench run --help", "examples, options and exit statuses of a command"),
+)
+STATUSES = {
+    0: "done, and nothing is wrong",
+    1: "done, and something is wrong: a command's own help says what it looks at",
 }
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; return the exit status.
-
-    It is 0, 1 when what was asked about is wrong (a case that failed or mismatched, one that is slower beyond doubt, the
-    machine), 2 for a wrong call.
-    """
-    options = _parser().parse_args(arguments)
+    """Run the command line; return the exit status, which the help of each command explains."""
+    options = parser().parse_args(arguments)
     try:
         return options.command(options)
     except ArraybenchError as error:
         print(f"arraybench: {error}", file=sys.stderr)
-        return 2
+        return WRONG_CALL
     except KeyboardInterrupt:
         print("arraybench: interrupted", file=sys.stderr)
-        return 130
+        return INTERRUPTED
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="arraybench", description="Does vectorising, compiling or a GPU pay, here?")
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of the whole command line."""
+    parser = Parser(prog="arraybench", description="Does vectorising, compiling or a GPU pay, here?")
+    add_help(parser, EXAMPLES, STATUSES)
+    parser.set_defaults(parser=parser)  # of which `completion` makes its script
     parser.add_argument("--version", action="version", version=_version())
     commands = parser.add_subparsers(required=True, metavar="command")
     for name, (add_arguments, purpose) in COMMANDS.items():

@@ -7,7 +7,6 @@ with transfer, with the first call, with both) is searched for itself, and finds
 from __future__ import annotations
 
 import argparse
-import json
 import math
 from collections.abc import Iterator
 from dataclasses import replace
@@ -18,7 +17,8 @@ from rich.console import Console
 from rich.table import Table
 
 from backends import ArraybenchError
-from bench import bisection, statistics
+from bench import bisection, jsonable, progress, statistics
+from bench.arguments import add_help
 from bench.bisection import FIRST, MOST, SECOND, START, UNTOLD, WITHIN, Answer, spread
 from bench.experiments import add_folder_options, new_folder, save
 from bench.measurement import Row
@@ -28,6 +28,16 @@ from bench.scaling import Axis, axes, own_axis
 from bench.statistics import CONFIDENCE, LEAST_EFFECT, Estimate
 
 LEAST_PROCESSES = 3
+EXAMPLES = (
+    ("arraybench crossover my_functions.py:softmax:n numpy jax", "along an axis of a function of your own"),
+    ("arraybench crossover square numpy jax", "from which size on is jax faster at a matrix product?"),
+    ("arraybench crossover batch numpy jax --variants steady --to 1024", "in steady state, of batches up to 1024"),
+    ("arraybench crossover rows jax:cpu/matmul jax:cpu/compiled", "does compiling pay, from how many rows on?"),
+)
+STATUSES = {
+    0: "found, or told that there is none or that it cannot be told",
+    1: "a size failed or mismatched, or a sweep disagrees",
+}
 STEPS = 32  # sizes are multiples of the power of two that leaves as many at least between n and 2n: libraries are tuned to such
 
 
@@ -177,6 +187,7 @@ def cost_rows(experiment: Experiment) -> list[Row]:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of the command."""
+    add_help(parser, EXAMPLES, STATUSES)
     parser.set_defaults(command=run)
     listed = ", ".join(axis.name for axis in axes())
     parser.add_argument(
@@ -212,7 +223,7 @@ def run(options: argparse.Namespace) -> int:
     possible = sizes(axis, options.low, options.high)
     folder = new_folder(options, "crossover")
     told: list[tuple[Experiment, dict[str, Answer]]] = []
-    with Console(stderr=True).status("starting") as status:
+    with progress.console().status("starting") as status:
 
         def report(running: Experiment) -> None:
             status.update(f"{running.method}: {len(running.pairs)} sizes, the last {[*running.pairs][-1]:,}")
@@ -276,7 +287,7 @@ def _asked(options: argparse.Namespace) -> tuple[Axis, Subject, Subject, list[st
         "within": LEAST_EFFECT,
     }
     for name, bound in least.items():
-        if (value := getattr(options, name)) is not None and value < bound:
+        if (value := getattr(options, name)) is not None and not value >= bound:
             raise ArraybenchError(f"--{name.replace('_', '-')} {value:g}: give {bound:g} at least")
     return axis, first, second, variants
 
@@ -306,9 +317,9 @@ def _as_json(
 ) -> str:
     """Return all that was found as one JSON object; what is not there is null."""
     searched, _ = told[0]
-    return json.dumps(
+    return jsonable.dumps(
         {
-            "folder": str(folder),
+            "folder": folder,
             "axis": searched.axis.name,
             "first": str(searched.first),
             "second": str(searched.second),
@@ -323,9 +334,7 @@ def _as_json(
             "sizes": [row for experiment, _ in told for row in size_rows(experiment)],
             "bisection_and_sweep": agreements or None,
             "exit_status": exit_status,
-        },
-        indent=2,
-        allow_nan=False,
+        }
     )
 
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import fnmatch
-import json
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -22,7 +21,8 @@ from rich.table import Table
 from rich.text import Text
 
 from backends import ArraybenchError
-from bench import peers, statistics
+from bench import jsonable, peers, statistics
+from bench.arguments import add_help
 from bench.cases import CONTROL, PRECISIONS
 from bench.compare.changes import Tables
 from bench.comparison import EAGER, LOOPS, OURS, Rivals
@@ -46,6 +46,11 @@ ABSENT = {
     "precision": "the run has one precision",
 }
 LIBRARIES = {"jax": "JAX", "torch": "PyTorch", "cupy": "CuPy", "numpy": "NumPy"}
+EXAMPLES = (
+    ("arraybench explain results/old", "every workload on every network of a run"),
+    ("arraybench explain results/old --workload forward --network 'digits*'", "some of them"),
+    ("arraybench explain results/old --picture waterfall.svg", "and draw it"),
+)
 PICTURES = (".svg", ".png", ".html")
 COLOURS = {"FASTER": "#2a9d5c", "SLOWER": "#d1495b", "SAME": "#4f7cac", "UNRESOLVED": "#c8962e", "whole": "#98a2b3"}
 LINES = "#565d6b"  # to be seen on the bars, and on a light and a dark page
@@ -342,9 +347,7 @@ def as_json(explained: Explained) -> str:
         }
         for own in explained.told
     ]
-    return json.dumps(
-        {"confidence": CONFIDENCE, "explanations": told, "single_steps": explained.left_out}, indent=2, allow_nan=False
-    )
+    return jsonable.dumps({"confidence": CONFIDENCE, "explanations": told, "single_steps": explained.left_out})
 
 
 def waterfall(explained: Explained) -> altair.ConcatChart:
@@ -429,6 +432,7 @@ def save_picture(explained: Explained, file: Path) -> None:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of the command."""
+    add_help(parser, EXAMPLES, {0: "explained"})
     parser.set_defaults(command=run)
     parser.add_argument("run", type=Path, metavar="RUN", help="folder of a run, or its summary.csv")
     parser.add_argument(

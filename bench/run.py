@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import fnmatch
-import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,8 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 import backends
 from backends import ArraybenchError
-from bench import driver, functions, machine, peers, report
+from bench import driver, functions, jsonable, machine, peers, progress, report
+from bench.arguments import INTERRUPTED, WRONG_CALL, add_help, at_least
 from bench.cases import SUITES, Case, quick
 from bench.journal import Journal, Plan, sole_writer
 from bench.results import Run, run_id, sample_rows, summarise
@@ -25,11 +25,25 @@ TIME_S = 140.0
 SEED = 20240218
 RESULTS = Path("results")
 LADDER, PEERS, PRECISION = SUITES
+EXAMPLES = (
+    ("arraybench run", "everything on every backend that works here"),
+    ("arraybench run --quick --name old", "a few cases, into results/old"),
+    ("arraybench run my_functions.py", "functions of your own, declared by bench.case"),
+    ("arraybench run --backends numpy,jax --only 'forward/digits*'", "some cases on two backends"),
+    ("arraybench run --suite peers", "beside Keras, PyTorch, scikit-learn, ..."),
+    ("arraybench run --resume old", "finish a run that was interrupted"),
+)
+STATUSES = {
+    0: "measured; what is not there or took too long has a row that says so",
+    1: "measured, but a case failed or its result is wrong (mismatch)",
+    INTERRUPTED: "interrupted by Ctrl-C; --resume finishes the run",
+}
 PLANNED = {"--only": "cases", "--backends": "specs", "--budget": "budget_s", "--time": "time_s"}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of the command."""
+    add_help(parser, EXAMPLES, STATUSES)
     parser.set_defaults(command=run)
     what = parser.add_mutually_exclusive_group()
     what.add_argument(
@@ -37,7 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     what.add_argument(
         "--suite",
-        choices=SUITES,
+        choices=tuple(SUITES),
         help=f"what to measure: the {LADDER} (default), this project's network against its {PEERS}, or in every {PRECISION}",
     )
     parser.add_argument(
@@ -48,10 +62,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--only", metavar="PATTERN", help="cases to run, as in 'forward/*' or '*/digits*/matmul'")
     parser.add_argument(
-        "--budget", type=float, metavar="S", help=f"the longest that one example may take (default: {BUDGET_S:g})"
+        "--budget",
+        type=at_least(0, float),
+        metavar="S",
+        help=f"the longest that one example may take (default: {BUDGET_S:g})",
     )
     parser.add_argument(
-        "--time", type=float, metavar="S", help=f"how long to go on for narrower intervals (default: {TIME_S:g})"
+        "--time",
+        type=at_least(0, float),
+        metavar="S",
+        help=f"how long to go on for narrower intervals (default: {TIME_S:g})",
     )
     parser.add_argument("--results", type=Path, default=RESULTS, metavar="DIR", help="where the run's folder is made")
     parser.add_argument("--json", action="store_true", help="print the table's rows as one JSON object")
@@ -75,9 +95,9 @@ def run(options: argparse.Namespace) -> int:
             elsewhere = f" --results {options.results}" if options.results != RESULTS else ""
             rest = f"to finish it: arraybench run --resume {journal.folder.name}{elsewhere}"
             print(f"\narraybench: {str(error) or 'interrupted'}; {rest}", file=sys.stderr)
-            return 130 if isinstance(error, KeyboardInterrupt) else 2
+            return INTERRUPTED if isinstance(error, KeyboardInterrupt) else WRONG_CALL
     if options.json:
-        print(json.dumps({"folder": str(journal.folder), "rows": json.loads(summary.to_json(orient="records"))}))
+        print(jsonable.dumps({"folder": journal.folder, "rows": summary}))
     else:
         console = Console()
         report.show(summary, console)
@@ -131,11 +151,11 @@ def _plan(options: argparse.Namespace, begun: Plan | None = None) -> Plan:
 def measure(journal: Journal) -> report.Summary:
     """Measure what is missing, under a progress bar; write the tables and return the summary."""
     columns = TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn()
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task("starting", total=journal.plan.time_s)
+    with Progress(*columns, console=progress.console(), transient=True) as bar:
+        task = bar.add_task("starting", total=journal.plan.time_s)
 
         def show(process: int, group: str, seconds: float) -> None:
-            progress.update(task, completed=seconds, description=f"pass {process + 1}  {group}")
+            bar.update(task, completed=seconds, description=f"pass {process + 1}  {group}")
 
         measurements = driver.measure(journal, show)
     run = Run(journal.folder.name, journal.machine["machine_id"], journal.backends, journal.roofs)

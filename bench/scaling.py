@@ -25,7 +25,8 @@ from rich.table import Table
 
 import backends
 from backends import ArraybenchError
-from bench import functions, statistics
+from bench import functions, jsonable, progress, statistics
+from bench.arguments import add_help, at_least
 from bench.cases import Case
 from bench.driver import usable_specs
 from bench.experiments import add_folder_options, new_folder, save
@@ -42,6 +43,15 @@ SLACK = 0.1  # and a time grows faster than its work where the whole interval is
 BATCH = 128
 OWN_SIZES = 5  # of an axis of a user's function, from its least to its greatest
 IMPLEMENTATIONS = ("hand_written", *(rung.name for rung in LADDER), "compiled")
+EXAMPLES = (
+    ("arraybench scaling", "every axis on every backend"),
+    ("arraybench scaling --axes square --backends numpy", "one axis on one backend"),
+    ("arraybench scaling my_functions.py", "the axes of functions of your own"),
+)
+STATUSES = {
+    0: "no time grows faster than its work",
+    1: "a time grows faster than its work, beyond doubt, or a size failed",
+}
 
 
 @dataclass(frozen=True)
@@ -133,6 +143,7 @@ def _square(n: int) -> Case:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of the command."""
+    add_help(parser, EXAMPLES, STATUSES)
     parser.set_defaults(command=run)
     parser.add_argument("--backends", metavar="A,B", help="backends, as ARRAY_BACKEND takes them (default: all)")
     parser.add_argument(
@@ -141,7 +152,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--axes", metavar="A,B", help="of rows, batch, width and square, or of FILE as FUNCTION:AXIS (default: all)"
     )
-    parser.add_argument("--processes", type=int, default=PROCESSES, metavar="N", help="fresh processes (%(default)s)")
+    parser.add_argument(
+        "--processes", type=at_least(1), default=PROCESSES, metavar="N", help="fresh processes (%(default)s)"
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON object instead of the table")
     add_folder_options(parser)
 
 
@@ -154,7 +168,7 @@ def run(options: argparse.Namespace) -> int:
     specs = [backends.get(name).spec for name in options.backends.split(",")] if options.backends else usable_specs()
     folder = new_folder(options, "scaling")
     rows: list[dict[str, Any]] = []
-    with Console(stderr=True).status("starting") as status:
+    with progress.console().status("starting") as status:
         for process in range(options.processes):
             for spec in specs:
                 for row in measure([known[name] for name in chosen], spec):
@@ -163,12 +177,18 @@ def run(options: argparse.Namespace) -> int:
                     save(folder / "scaling.csv", pd.DataFrame(rows))
     found = exponents(pd.DataFrame(rows))
     save(folder / "exponents.csv", found)
-    show(found, Console())
     lost = {(row["axis"], row["backend"], row["size"]): row for row in rows if row["status"] != "ok"}
+    failed = any(row["status"] in ("failed", "mismatch") for row in lost.values())
+    exit_status = int(any(found.get("too_steep", ())) or failed)
+    if options.json:
+        told = {"folder": folder, "exponents": found, "times": pd.DataFrame(rows), "exit_status": exit_status}
+        print(jsonable.dumps(told))
+        return exit_status
+    show(found, Console())
     for (name, spec, size), row in lost.items():
         print(f"{name} {size:,} on {spec}: {row['status']}: {row['reason']}")
     print(f"\n{folder / 'exponents.csv'}")
-    return int(any(found.get("too_steep", ())) or any(row["status"] in ("failed", "mismatch") for row in lost.values()))
+    return exit_status
 
 
 def measure(chosen: list[Axis], spec: str) -> Iterator[dict[str, Any]]:

@@ -8,21 +8,28 @@ from pathlib import Path
 from rich.console import Console
 
 from backends import ArraybenchError
+from bench.arguments import add_help
 from bench.compare import baselines, changes, report
 
-EPILOG = (
-    "Where OLD is a folder of baselines, one folder in it for each machine, NEW is compared with its own machine's; --keep puts "
-    "NEW there unless something is slower. Exit status: 0 when nothing is slower, 1 when a case is slower beyond doubt or no "
-    "longer right, 2 for a wrong call."
+EXAMPLES = (
+    ("arraybench compare results/old results/new", "what is slower or faster now"),
+    ("arraybench compare results/old results/new --only 'forward/*'", "of some cases"),
+    ("arraybench compare results/old results/new --markdown", "for a pull request"),
+    ("arraybench compare baselines results/new --keep", "with this machine's baseline; becomes it unless slower"),
 )
+STATUSES = {0: "nothing is slower beyond doubt", 1: "a case is slower beyond doubt, or no longer right"}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of the command."""
-    parser.epilog = EPILOG
+    add_help(parser, EXAMPLES, STATUSES)
     parser.set_defaults(command=run)
     parser.add_argument(
-        "old", type=Path, metavar="OLD", help="folder of the old run, or its summary.csv, or a folder of baselines"
+        "old",
+        type=Path,
+        metavar="OLD",
+        help="folder of the old run, or its summary.csv; or a folder of baselines, with a folder in it for each machine, "
+        "of which NEW is compared with its own machine's",
     )
     parser.add_argument("new", type=Path, metavar="NEW", help="folder of the new run, or its summary.csv")
     told = parser.add_mutually_exclusive_group()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -13,6 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from bench import jsonable
 from bench.compare.changes import Change, Comparison, Tables
 from bench.measurement import Measurement, Row
 from bench.report import LEGEND, MARKS, ONE_EXAMPLE, ROOMY, scaled, times, with_interval
@@ -82,7 +82,7 @@ def _plain(ratio: Estimate) -> str:
 def as_first(new: Tables, kept: Path, as_object: bool) -> str:
     """Return what there is to say of a run that has become its machine's first baseline."""
     if as_object:
-        return json.dumps({"old": None, "new": _identity(new), "kept": str(kept), "exit_status": 0}, indent=2)
+        return jsonable.dumps({"old": None, "new": _identity(new), "kept": kept, "exit_status": 0})
     return f"There was no baseline of machine {new.machine_id}: {new.folder} is the first, kept in {kept}."
 
 
@@ -101,11 +101,11 @@ def as_json(comparison: Comparison) -> str:
             "faster_beyond_doubt": doubtless["FASTER"],
             "no_longer_right": len(comparison.wrong),
         },
-        "median_speedup": _number(comparison.median_speedup),
+        "median_speedup": comparison.median_speedup,
         "exit_status": comparison.exit_status,
         "cases": [_case(change) for change in comparison.changes],
     }
-    return json.dumps(told, indent=2, allow_nan=False)
+    return jsonable.dumps(told)
 
 
 def _case(change: Change) -> Row:
@@ -123,11 +123,11 @@ def _case(change: Change) -> Row:
         "seconds_of": _unit(one),
         "old_s": _interval(_seconds(change.old)),
         "new_s": _interval(_seconds(change.new)),
-        "speedup": _number(speedup.value),
-        "speedup_ci_low": _number(speedup.low),
-        "speedup_ci_high": _number(speedup.high),
-        "p": _number(change.p),
-        "p_holm": _number(change.p_holm),
+        "speedup": speedup.value,
+        "speedup_ci_low": speedup.low,
+        "speedup_ci_high": speedup.high,
+        "p": change.p,
+        "p_holm": change.p_holm,
         "verdict": change.verdict if change.speedup else None,
         "beyond_doubt": change.beyond_doubt,
         "no_longer_right": change.wrong,
@@ -135,12 +135,8 @@ def _case(change: Change) -> Row:
     }
 
 
-def _interval(estimate: Estimate | None) -> list[float | None] | None:
-    return [_number(value) for value in estimate] if estimate else None
-
-
-def _number(value: float) -> float | None:
-    return value if math.isfinite(value) else None
+def _interval(estimate: Estimate | None) -> list[float] | None:
+    return list(estimate) if estimate else None
 
 
 def _identity(run: Tables) -> Row:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import textwrap
 from typing import Any
 
@@ -11,11 +10,21 @@ from rich.console import Console
 from rich.markup import escape
 
 import backends
+from bench import jsonable, progress
+from bench.arguments import WRONG_CALL, add_help
 from bench.conform.requirement import Outcome, Requirement
 from bench.conform.suite import REQUIREMENTS
 
 SCHEMA_VERSION = 1
-EPILOG = "Exit status: 0 when every requirement is met, 1 when one is not, 2 for a backend that cannot be opened."
+EXAMPLES = (
+    ("arraybench conform numpy", "every requirement, met or not"),
+    ("arraybench conform numpy --json", "for a program"),
+)
+STATUSES = {
+    0: "every requirement is met",
+    1: "a requirement is not met",
+    WRONG_CALL: "a wrong call, or a backend that cannot be opened",
+}
 COLOURS = {"passed": "green", "failed": "red", "not tried": "yellow"}
 MARGIN = " " * 11
 
@@ -24,7 +33,7 @@ Tried = list[tuple[Requirement, Outcome]]
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of the command."""
-    parser.epilog = EPILOG
+    add_help(parser, EXAMPLES, STATUSES)
     parser.set_defaults(command=run)
     parser.add_argument("backend", metavar="BACKEND", help="as ARRAY_BACKEND takes it, a device included (jax:gpu:1)")
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of the list")
@@ -34,12 +43,12 @@ def run(options: argparse.Namespace) -> int:
     """Try every requirement and print what came of it; return 1 when one is not met."""
     backend = backends.get(options.backend)
     tried: Tried = []
-    with Console(stderr=True).status("starting") as status:
+    with progress.console().status("starting") as status:
         for requirement in REQUIREMENTS:
             status.update(f"{backend.spec}: {requirement.name}")
             tried.append((requirement, requirement.on(backend)))
     if options.json:
-        print(json.dumps(as_json(backend, tried), indent=2))
+        print(jsonable.dumps(as_json(backend, tried)))
     else:
         show(backend, tried, Console())
     return int(any(outcome.result == "failed" for _, outcome in tried))

@@ -4,52 +4,52 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import json
-import math
 import textwrap
 from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
 
+from bench import jsonable, progress
+from bench.arguments import add_help, at_least
 from bench.doctor.diagnosis import diagnose
 from bench.doctor.examination import Facts, Tell, examine
 from bench.doctor.finding import Finding
-from bench.statistics import Estimate
 
 PROCESSES, FEWEST_PROCESSES = 8, 2
 SCHEMA_VERSION = 1
+EXAMPLES = (
+    ("arraybench doctor", "about a minute"),
+    ("arraybench doctor --processes 2", "faster, and sees less"),
+    ("arraybench doctor --json", "findings with their evidence, and every measurement"),
+)
+STATUSES = {0: "nothing is wrong with this machine", 1: "something is: the findings marked wrong"}
 MARGIN = " " * 7
 COLOURS = {"ok": "green", "note": "yellow", "wrong": "red"}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of the command."""
+    add_help(parser, EXAMPLES, STATUSES)
     parser.set_defaults(command=run)
     parser.add_argument("--json", action="store_true", help="print facts and findings as JSON")
     parser.add_argument(
         "--processes",
-        type=_processes,
+        type=at_least(FEWEST_PROCESSES),
         default=PROCESSES,
         metavar="N",
         help=f"fresh processes of each environment that is compared (default: {PROCESSES}; fewer see less)",
     )
 
 
-def _processes(text: str) -> int:
-    if not text.isdigit() or int(text) < FEWEST_PROCESSES:
-        raise argparse.ArgumentTypeError(f"{text}: a spread needs {FEWEST_PROCESSES} processes or more")
-    return int(text)
-
-
 def run(options: argparse.Namespace) -> int:
     """Examine the machine and print what is found; return 1 when something is wrong, else 0."""
-    with Console(stderr=True).status("starting") as status:
+    with progress.console().status("starting") as status:
         tell: Tell = status.update
         facts = examine(options.processes, tell)
     findings = diagnose(facts)
     if options.json:
-        print(json.dumps(as_json(facts, findings), indent=2))
+        print(jsonable.dumps(as_json(facts, findings)))
     else:
         show(facts, findings, Console())
     return exit_status(findings)
@@ -90,22 +90,11 @@ def as_json(facts: Facts, findings: list[Finding]) -> dict[str, Any]:
     return {
         "schema_version": SCHEMA_VERSION,
         "wrong": exit_status(findings) == 1,
-        "findings": [_plain(_fields(finding)) for finding in findings],
-        "machine": _plain(measured.pop("machine")),
-        "measured": _plain(measured),
+        "findings": jsonable.plain([_fields(finding) for finding in findings]),
+        "machine": jsonable.plain(measured.pop("machine")),
+        "measured": jsonable.plain(measured),
     }
 
 
 def _fields(finding: Finding) -> dict[str, Any]:
     return {field.name: getattr(finding, field.name) for field in dataclasses.fields(finding)}
-
-
-def _plain(value: Any) -> Any:
-    """Return the value with estimates as objects, and null for what JSON has no number for."""
-    if isinstance(value, Estimate):
-        return {name: _plain(part) for name, part in value._asdict().items()}
-    if isinstance(value, dict):
-        return {str(key): _plain(part) for key, part in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(part) for part in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value

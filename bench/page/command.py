@@ -6,15 +6,22 @@ import argparse
 from pathlib import Path
 
 from backends import ArraybenchError
+from bench import jsonable
+from bench.arguments import add_help
 from bench.page import markdown, runs
 from bench.table import make_folder, write_whole
 
-EPILOG = "Exit status: 0, or 2 where a folder is no run, a library is missing or nothing can be written."
+EXAMPLES = (
+    ("arraybench report results/old", "write results/old/report.html"),
+    ("arraybench report results/old results/new --output both.html", "two runs on one page"),
+    ("arraybench report results/old --pictures charts --format png", "every chart as a picture too"),
+    ("arraybench report results/old --markdown", "print a summary for a pull request"),
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of the command."""
-    parser.epilog = EPILOG
+    add_help(parser, EXAMPLES, {0: "written"})
     parser.set_defaults(command=run)
     parser.add_argument(
         "runs", type=Path, nargs="+", metavar="RUN", help="folder of a run; several are laid over each other"
@@ -26,7 +33,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--format", choices=("svg", "png"), default="svg", help="of the pictures (default: %(default)s)"
     )
-    parser.add_argument(
+    told = parser.add_mutually_exclusive_group()
+    told.add_argument("--json", action="store_true", help="print what was written as one JSON object")
+    told.add_argument(
         "--markdown",
         action="store_true",
         help="print a summary for a pull request; a page only where --output asks for it",
@@ -57,7 +66,9 @@ def run(options: argparse.Namespace) -> int:
     if options.output or not options.markdown:
         written.append(options.output or found[0].folder / "report.html")
         _write(written[-1], page.render(found, drawn))
-    if not options.markdown:
+    if options.json:
+        print(jsonable.dumps({"written": written}))
+    elif not options.markdown:
         print(*written, sep="\n")
     return 0
 

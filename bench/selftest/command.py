@@ -14,46 +14,74 @@ from rich.table import Table
 
 import backends
 from backends import ArraybenchError
+from bench import jsonable, progress
+from bench.arguments import add_help, at_least
 from bench.driver import usable_specs
 from bench.experiments import add_folder_options, new_folder, save
 from bench.selftest import crossovers, kills, sabotage, streaming, verdicts
 
 SEED = 20240218
 TRIALS, PROCESSES, PYTEST_TRIALS = 16, 16, 3
+EXAMPLES = {
+    "verdicts": (
+        ("arraybench selftest verdicts", "hours: many pairs of every kind"),
+        ("arraybench selftest verdicts --trials 2 --only small", "some of them"),
+    ),
+    "kills": (("arraybench selftest kills --runs 3", "three runs instead of a hundred"),),
+    "streaming": (("arraybench selftest streaming --rows 10000 100000", "few rows"),),
+    "crossover": (("arraybench selftest crossover --seeds 10", "ten searches of each kind"),),
+    "gate": (("arraybench selftest gate", "every fault on every backend"),),
+}
+WRONG = {
+    "verdicts": "a goal is missed",
+    "kills": "a run lost something",
+    "streaming": "a goal is missed",
+    "crossover": "a goal is missed",
+    "gate": "a fault passes the gate",
+}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of the command."""
+    add_help(
+        parser,
+        [example for examples in EXAMPLES.values() for example in examples],
+        {0: "the experiment found nothing wrong", 1: "it did: a goal is missed, a run lost something, a fault passes"},
+    )
     experiments = parser.add_subparsers(required=True, metavar="experiment")
     tried = _experiment(
         experiments, "verdicts", _verdicts, "how often verdicts are wrong on equals and planted slow-downs"
     )
-    tried.add_argument("--trials", type=int, default=TRIALS, metavar="N", help="trials of every case (%(default)s)")
     tried.add_argument(
-        "--processes", type=int, default=PROCESSES, metavar="N", help="processes a label at most (%(default)s)"
+        "--trials", type=at_least(1), default=TRIALS, metavar="N", help="trials of every case (%(default)s)"
+    )
+    tried.add_argument(
+        "--processes", type=at_least(2), default=PROCESSES, metavar="N", help="processes a label at most (%(default)s)"
     )
     tried.add_argument(
         "--pytest-trials",
-        type=int,
+        type=at_least(0),
         default=PYTEST_TRIALS,
         metavar="N",
         help="trials under pytest-benchmark (%(default)s)",
     )
     tried.add_argument("--only", metavar="KIND", help="cases of one kind, as in 'BLAS, all threads'")
     killed = _experiment(experiments, "kills", _kills, "kill real runs at random moments: nothing may be lost")
-    killed.add_argument("--runs", type=int, default=kills.RUNS, metavar="N", help="how many runs to kill (%(default)s)")
+    killed.add_argument(
+        "--runs", type=at_least(1), default=kills.RUNS, metavar="N", help="how many runs to kill (%(default)s)"
+    )
     killed.add_argument("--seed", type=int, default=0, metavar="N", help="of the moments (%(default)s)")
     read = _experiment(
         experiments, "streaming", _streaming, "train from disk: what do many rows cost in memory and speed?"
     )
     read.add_argument(
-        "--rows", type=int, nargs=2, default=streaming.ROWS, metavar=("FEW", "MANY"), help="(%(default)s)"
+        "--rows", type=at_least(1), nargs=2, default=streaming.ROWS, metavar=("FEW", "MANY"), help="(%(default)s)"
     )
     sought = _experiment(
         experiments, "crossover", _crossover, "how far off crossovers are that are planted among noise"
     )
     sought.add_argument(
-        "--seeds", type=int, default=crossovers.SEEDS, metavar="N", help="searches of each (%(default)s)"
+        "--seeds", type=at_least(1), default=crossovers.SEEDS, metavar="N", help="searches of each (%(default)s)"
     )
     _experiment(experiments, "gate", _gate, "whether the gate refuses every planted fault, on every backend")
 
@@ -64,8 +92,10 @@ def _experiment(
     command: Callable[[argparse.Namespace], int],
     purpose: str,
 ) -> argparse.ArgumentParser:
-    parser = experiments.add_parser(name, help=purpose)
+    parser = experiments.add_parser(name, help=purpose, description=f"{purpose[0].upper()}{purpose[1:]}.")
+    add_help(parser, EXAMPLES[name], {0: "nothing is wrong", 1: WRONG[name]})
     parser.set_defaults(command=command)
+    parser.add_argument("--json", action="store_true", help="print one JSON object instead of the table")
     add_folder_options(parser)
     return parser
 
@@ -78,7 +108,7 @@ def _verdicts(options: argparse.Namespace) -> int:
         raise ArraybenchError(f"--only {options.only}: no such kind; there are {', '.join(own.kind for own in every)}")
     folder = new_folder(options, "verdicts")
     rows: list[verdicts.Row] = []
-    with Console(stderr=True).status("starting") as status:
+    with progress.console().status("starting") as status:
         for number in range(max(options.trials, options.pytest_trials)):
             status.update(f"trial {number + 1} of {options.trials}")
             if number < options.trials:
@@ -87,8 +117,7 @@ def _verdicts(options: argparse.Namespace) -> int:
                 rows += verdicts.pytest_trial(tried, number)
             save(folder / "verdicts.csv", pd.DataFrame(rows))
     frame = pd.DataFrame(rows)
-    _show(verdicts.summary(frame), folder / "verdicts.csv")
-    return _told(verdicts.missed(frame))
+    return _tell(options, verdicts.summary(frame), folder / "verdicts.csv", verdicts.missed(frame))
 
 
 def _gate(options: argparse.Namespace) -> int:
@@ -96,7 +125,7 @@ def _gate(options: argparse.Namespace) -> int:
     folder = new_folder(options, "gate")
     usable = [found for found in backends.status() if found.usable]
     rows: list[dict[str, object]] = []
-    with Console(stderr=True).status("starting") as status:
+    with progress.console().status("starting") as status:
         for found in usable:
             spec = f"{found.name}:{found.devices[0] if found.timed else found.devices[-1]}"
             for row in sabotage.rejections(backends.get(spec)):
@@ -107,48 +136,64 @@ def _gate(options: argparse.Namespace) -> int:
     counts = frame.groupby("backend", sort=False).agg(
         faults=("fault", "nunique"), planted=("fault", "size"), rejected=("rejected", "sum")
     )
-    _show(counts.reset_index(), folder / "gate.csv")
     passed = frame[~frame["rejected"].astype(bool)]
-    return _told([f"{row.fault} in {row.case} on {row.backend} passed the gate" for row in passed.itertuples()])
+    missed = [f"{row.fault} in {row.case} on {row.backend} passed the gate" for row in passed.itertuples()]
+    return _tell(options, counts.reset_index(), folder / "gate.csv", missed)
 
 
 def _crossover(options: argparse.Namespace) -> int:
     """Search for planted crossovers; return 1 when a goal is missed."""
-    if options.seeds < 1:
-        raise ArraybenchError(f"--seeds {options.seeds}: give 1 at least")
     folder = new_folder(options, "crossover")
     rows: list[crossovers.Row] = []
-    with Console(stderr=True).status("starting") as status:
+    with progress.console().status("starting") as status:
         for planted, noise, limit in itertools.product(crossovers.PLANTED, crossovers.NOISES, crossovers.LIMITS):
             status.update(f"{planted.name}, noise of {noise:.0%}, {limit} processes at most")
             rows += crossovers.trials(planted, noise, limit, options.seeds)
             save(folder / "crossovers.csv", pd.DataFrame(rows))
     frame = pd.DataFrame(rows)
-    _show(crossovers.summary(frame), folder / "crossovers.csv")
-    return _told(crossovers.missed(frame))
+    return _tell(options, crossovers.summary(frame), folder / "crossovers.csv", crossovers.missed(frame))
 
 
 def _kills(options: argparse.Namespace) -> int:
     """Kill runs and resume them; return 1 when one lost something."""
     kills.require_proc()
     folder = new_folder(options, "kills")
-    table = kills.experiment(folder, options.runs, options.seed, kills.plans(usable_specs()))
-    print(kills.sentence(table), folder / "kills.csv", sep="\n")
-    return int((table["outcome"] != "ok").any())
+    with progress.console().status("how long do they take when they are left alone?") as status:
+        table = kills.experiment(folder, options.runs, options.seed, kills.plans(usable_specs()), status.update)
+    lost = table[table["outcome"] != "ok"]
+    missed = [f"run {row.run}, killed at {row.moment}: {row.outcome}" for row in lost.itertuples()]
+    return _tell(options, table, folder / "kills.csv", missed, kills.sentence(table))
 
 
 def _streaming(options: argparse.Namespace) -> int:
     """Train from disk and from memory; return 1 when a goal is missed."""
+    if options.rows[0] >= options.rows[1]:
+        raise ArraybenchError(f"--rows {options.rows[0]} {options.rows[1]}: give few rows, then more")
     folder = new_folder(options, "streaming")
     rows: list[streaming.Row] = []
-    with Console(stderr=True).status("starting") as status, tempfile.TemporaryDirectory() as files:
+    with progress.console().status("starting") as status, tempfile.TemporaryDirectory() as files:
         for row in streaming.experiment(Path(files), usable_specs(), options.rows):
             rows.append(row)
             status.update(f"{row['backend']}: {row['rows']:,} rows in {row['place']}")
             save(folder / "streaming.csv", pd.DataFrame(rows))
     frame = pd.DataFrame(rows)
-    _show(frame.drop(columns="loss"), folder / "streaming.csv")
-    return _told(streaming.missed(frame))
+    return _tell(options, frame.drop(columns="loss"), folder / "streaming.csv", streaming.missed(frame))
+
+
+def _tell(options: argparse.Namespace, frame: pd.DataFrame, file: Path, missed: list[str], sentence: str = "") -> int:
+    """Print what an experiment found: its table, or the sentence that it comes to, and what is missed; return the exit status."""
+    exit_status = int(bool(missed))
+    if options.json:
+        told = {"folder": file.parent, "found": frame, "missed": missed, "exit_status": exit_status}
+        print(jsonable.dumps(told))
+        return exit_status
+    if sentence:
+        print(sentence, file, sep="\n")
+    else:
+        _show(frame, file)
+    for each in missed:
+        print(f"missed: {each}")
+    return exit_status
 
 
 def _show(frame: pd.DataFrame, file: Path) -> None:
@@ -158,9 +203,3 @@ def _show(frame: pd.DataFrame, file: Path) -> None:
     for row in frame.itertuples(index=False):
         table.add_row(*(f"{value:.1%}" if isinstance(value, float) else str(value) for value in row))
     console.print(table, f"\n{file}", soft_wrap=True)
-
-
-def _told(sentences: list[str]) -> int:
-    for sentence in sentences:
-        print(f"missed: {sentence}")
-    return int(bool(sentences))

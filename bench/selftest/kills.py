@@ -12,7 +12,7 @@ import os
 import random
 import shutil
 import subprocess
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -65,8 +65,16 @@ def plans(specs: Iterable[str]) -> list[tuple[str, ...]]:
     ]
 
 
-def experiment(folder: Path, runs: int, seed: int, chosen: list[tuple[str, ...]]) -> pd.DataFrame:
+def experiment(
+    folder: Path,
+    runs: int,
+    seed: int,
+    chosen: list[tuple[str, ...]],
+    tell: Callable[[str], None] = lambda sentence: None,
+) -> pd.DataFrame:
     """Kill so many runs, in turns of the chosen options, and return the table, which `folder` holds after each run.
+
+    `tell` is called with what became of each.
 
     A run that lost something is left in the folder `runs`.
     """
@@ -75,7 +83,7 @@ def experiment(folder: Path, runs: int, seed: int, chosen: list[tuple[str, ...]]
     for number in range(runs):
         run = folder / "runs" / f"run-{number}"
         rows.append(killed(run, alone[number % len(alone)], generator).row(number))
-        print(*rows[-1].values(), sep="  ", flush=True)
+        tell(f"run {number + 1} of {runs}: {rows[-1]['moment']}: {rows[-1]['outcome']}")
         write_whole(folder / "kills.csv", pd.DataFrame(rows).to_csv(index=False))
         if rows[-1]["outcome"] == "ok":
             shutil.rmtree(run)

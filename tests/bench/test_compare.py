@@ -363,14 +363,6 @@ def test_the_table_says_what_the_json_says_and_fits(width, runs):
     assert printed == [case["case"] for case in told["cases"]]
 
 
-def test_the_help_tells_the_exit_statuses(capsys):
-    with pytest.raises(SystemExit):
-        main(["compare", "--help"])
-    assert "1 when a case is slower beyond doubt or no longer right, 2 for a wrong call" in " ".join(
-        capsys.readouterr().out.split()
-    )
-
-
 def test_two_real_runs_are_compared(tmp_path, capsys):
     for name in ("one", "two"):
         line = ["run", "--only", "matmul/square-32/*", "--backends", "numpy", "--time", "0", "--results", str(tmp_path)]

@@ -558,7 +558,7 @@ def test_too_few_processes_are_a_wrong_call(processes, capsys):
     with pytest.raises(SystemExit) as end:
         main(["doctor", "--processes", processes])
     assert end.value.code == 2
-    assert "a spread needs 2 processes or more" in capsys.readouterr().err
+    assert "is not a whole number of 2 or more" in capsys.readouterr().err
 
 
 def test_the_line_to_type_names_this_python_from_the_current_folder_on(monkeypatch):
