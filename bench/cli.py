@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib.metadata
+import os
 import sys
 from collections.abc import Sequence
 
@@ -33,6 +34,7 @@ EXAMPLES = (
     ("arraybench doctor", "what holds this machine back, and what to type"),
     ("arraybench run --help", "examples, options and exit statuses of a command"),
 )
+CLOSED = 141  # as a shell has it for SIGPIPE
 STATUSES = {
     0: "done, and nothing is wrong",
     1: "done, and something is wrong: a command's own help says what it looks at",
@@ -43,13 +45,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit status, which the help of each command explains."""
     options = parser().parse_args(arguments)
     try:
-        return options.command(options)
+        exit_status = options.command(options)
+        sys.stdout.flush()
+        return exit_status
     except ArraybenchError as error:
         print(f"arraybench: {error}", file=sys.stderr)
         return WRONG_CALL
     except KeyboardInterrupt:
         print("arraybench: interrupted", file=sys.stderr)
         return INTERRUPTED
+    except BrokenPipeError:  # who read the output has had enough, as `head` has
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return CLOSED
 
 
 def parser() -> argparse.ArgumentParser:

@@ -261,3 +261,12 @@ def test_a_terminal_that_can_do_nothing_gets_no_control_character(tmp_path):
 @pytest.mark.parametrize("arguments", [["comprae"], ["compare", "nowhere", "nowhere-else"]])
 def test_a_sentence_about_a_wrong_call_is_the_same_on_a_terminal(arguments):
     assert written(["bench", *arguments], ["stderr"]).err.replace("\r\n", "\n") == written(["bench", *arguments]).err
+
+
+@pytest.mark.skipif(os.name != "posix", reason="there is no such pipe")
+def test_a_reader_that_has_had_enough_is_no_error():
+    ours = [sys.executable, "-m", "bench", "completion", "bash"]
+    with subprocess.Popen(ours, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as done:
+        done.stdout.close()
+        assert done.stderr.read() == ""
+    assert done.returncode == 141
