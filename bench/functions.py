@@ -20,7 +20,7 @@ import numpy as np
 from backends import ArraybenchError, Backend, Tree, host
 from backends.base import leaves
 from bench.cases import CONTROL, Case
-from bench.workloads import Problem
+from bench.workloads import Problem, tree_map
 
 DTYPE = "float32"
 ATTRIBUTE = "__arraybench_case__"
@@ -320,7 +320,9 @@ def _is_arrays(argument: Any) -> bool:
 
 def _cast(tree: Tree, dtype: str) -> Any:
     """Return host arrays with every floating one in that dtype."""
-    if isinstance(tree, tuple):
-        return tuple(_cast(branch, dtype) for branch in tree)
-    floating = tree.dtype.kind == "f" or tree.dtype.name == "bfloat16"
-    return tree.astype(host.numpy_dtype(dtype)) if floating else tree
+
+    def cast(array: Any) -> Any:
+        floating = array.dtype.kind == "f" or array.dtype.name == "bfloat16"
+        return array.astype(host.numpy_dtype(dtype)) if floating else array
+
+    return tree_map(cast, tree)

@@ -19,7 +19,7 @@ from bench import functions, gate, workloads
 from bench.cases import CONTROL, Case
 from bench.networks import ZERO_OR_ONE as PROBE
 from bench.placement import Heap
-from bench.workloads import Problem
+from bench.workloads import Problem, tree_map
 
 SHORTEST_SAMPLE_S = 2e-4  # shorter calls are timed several at once, so that reading the clock does not show
 LONGEST_LOOP_CALL_S = 0.01  # a call whose Python loops would take longer gets fewer examples,
@@ -113,7 +113,7 @@ class Call:
         """Move the arguments, and what the next call allocates, to other places, where a library leaves the places to malloc."""
         if self._backend.name == "numpy":
             self._heap.shuffle()
-            copies = _tree_map(np.copy, self._problem.inputs)
+            copies = tree_map(np.copy, self._problem.inputs)
             self._arguments = _place(replace(self._problem, inputs=copies), self._backend)
             self()
 
@@ -401,12 +401,5 @@ def _one_example(case: Case, backend: Backend) -> tuple[_Started, float]:
 
 
 def _place(problem: Problem, backend: Backend) -> tuple[Tree, ...]:
-    """Return the call's arguments, on the device."""
-    placed = backend.synchronize(_tree_map(backend.asarray, problem.inputs))
-    return backend.synchronize(problem.arrange(*placed))
-
-
-def _tree_map(function: Callable[[Any], Any], tree: Tree) -> Tree:
-    if isinstance(tree, tuple):
-        return tuple(_tree_map(function, branch) for branch in tree)
-    return function(tree)
+    """Return the call's arguments, when they are on the device."""
+    return backend.synchronize(problem.arguments(backend))

@@ -70,7 +70,7 @@ class Problem:
 
     def arguments(self, backend: Backend) -> tuple[Tree, ...]:
         """Return what `function` takes, on the device."""
-        return self.arrange(*_tree_map(backend.asarray, self.inputs))
+        return self.arrange(*tree_map(backend.asarray, self.inputs))
 
 
 @dataclass(frozen=True)
@@ -192,7 +192,7 @@ def _step(case: Case, network: Network, backend: Backend, n: int, parts: Parts) 
 
     def arrange(weights: Tree, x: Array, y: Array) -> tuple[Tree, ...]:
         state = training.start(weights, backend.asarray(float(STEPS_TAKEN), kept), xp=xp)
-        slots = [layout.pack(_tree_map(backend.asarray, slot), xp=xp) for slot in averages]
+        slots = [layout.pack(tree_map(backend.asarray, slot), xp=xp) for slot in averages]
         return state._replace(slots=tuple(zip(*slots, strict=True))), x, y
 
     def outputs(result: tuple[State, Tree], to_host: ToHost) -> list[Any]:
@@ -343,8 +343,8 @@ def _compiled(function: Callable[..., Tree], case: Case, backend: Backend) -> Ca
 def _in_dtype_of_batch(gradients: Any, weights: Tree, batch: tuple[Array, ...], *, xp: Any) -> tuple[Tree, Tree]:
     """Return what `gradients` makes of weights in the dtype of the batch, in that of the weights."""
     kept, dtype = weights[0][0].dtype, batch[0].dtype
-    found = gradients(_tree_map(lambda w: xp.astype(w, dtype), weights), batch, xp=xp)
-    return _tree_map(lambda array: xp.astype(array, kept), found)
+    found = gradients(tree_map(lambda w: xp.astype(w, dtype), weights), batch, xp=xp)
+    return tree_map(lambda array: xp.astype(array, kept), found)
 
 
 def _flat(weights: Tree) -> list[Array]:
@@ -362,10 +362,11 @@ def _bytes(case: Case, numbers: int) -> int:
 
 def _wide(tree: Tree) -> Any:
     """Return host arrays in float64; class numbers stay whole."""
-    return _tree_map(lambda array: array if array.dtype.kind == "i" else array.astype("float64"), tree)
+    return tree_map(lambda array: array if array.dtype.kind == "i" else array.astype("float64"), tree)
 
 
-def _tree_map(function: Callable[[Any], Any], tree: Tree) -> Tree:
+def tree_map(function: Callable[[Any], Any], tree: Tree) -> Tree:
+    """Return nested tuples with what a function makes of every leaf."""
     if isinstance(tree, tuple):
-        return tuple(_tree_map(function, branch) for branch in tree)
+        return tuple(tree_map(function, branch) for branch in tree)
     return function(tree)
