@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -88,10 +89,7 @@ def the_host_cannot_reach_a_placed_array(backend: Backend) -> None:
 
     Exempt is a library whose arrays are the host's own, as NumPy's are.
     """
-    for dtype in ("float32", "float64", "int64"):
-        host = _aligned(dtype)
-        _require_doors(backend, host)
-        placed = backend.asarray(host)
+    for dtype, host, placed in _placed_ones(backend):
         host[:] = 2
         require((backend.to_numpy(placed) == 1).all(), f"an array of {dtype} changed with the host's")
 
@@ -102,10 +100,7 @@ def the_host_cannot_reach_through_a_fetched_array(backend: Backend) -> None:
 
     Exempt is a library whose arrays are the host's own, as NumPy's are.
     """
-    for dtype in ("float32", "float64", "int64"):
-        host = _aligned(dtype)
-        _require_doors(backend, host)
-        placed = backend.asarray(host)
+    for dtype, _, placed in _placed_ones(backend):
         fetched = backend.to_numpy(placed)
         if fetched.flags.writeable:
             fetched[:] = 2
@@ -139,9 +134,13 @@ def _aligned(dtype: str, size: int = 1000) -> Any:
     return ones
 
 
-def _require_doors(backend: Backend, host: Any) -> None:
-    if backend.owns(host):
-        raise NotTriedError("its arrays are the host's own")
+def _placed_ones(backend: Backend) -> Iterator[tuple[str, Any, Any]]:
+    """Yield a dtype, ones of it on the host, and the same placed; there is nothing to try where the host's arrays are its own."""
+    for dtype in ("float32", "float64", "int64"):
+        host = _aligned(dtype)
+        if backend.owns(host):
+            raise NotTriedError("its arrays are the host's own")
+        yield dtype, host, backend.asarray(host)
 
 
 REQUIREMENTS = collect(list(vars().values()))

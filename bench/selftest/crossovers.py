@@ -11,11 +11,11 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.optimize import brentq
 
 from bench import bisection, crossover, scaling
 from bench.bisection import WITHIN, Answer
@@ -57,9 +57,11 @@ class Planted:
         """Return log(seconds of the first / seconds of the second)."""
         return math.log(self.first.seconds(size) / self.second.seconds(size))
 
-    @property
+    @cached_property
     def truth(self) -> float:
         """The size at which they cross."""
+        from scipy.optimize import brentq  # which would take longer to import than the rest of a command's start
+
         return float(brentq(self.log_ratio, SMALLEST, LARGEST))
 
     @property
