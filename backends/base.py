@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
 from typing import Any, ClassVar
 
@@ -12,6 +13,10 @@ Array = Any  # an array of any library that follows the array API standard
 Tree = Any  # nested tuples, lists and dicts with arrays at the leaves
 Step = Callable[[Tree, Tree], tuple[Tree, Tree]]  # (state, batch) -> (state, output)
 
+GATHERED_NUMBERS = 1 << 14
+"""A fold gathers batches of at most so many numbers all at once, as each gather is a call, and larger ones when their turn comes:
+they are in the cache then, and no other batch takes memory.
+"""
 MATMUL_PRECISIONS = {-12: "float32", -9: "tf32"}  # the smallest 2**k beside 1 that a product keeps
 
 
@@ -99,14 +104,21 @@ class Backend(ABC):
         """Return the seconds that the library's compiler has worked in this process so far, as it says itself."""
         return 0.0
 
-    def fold(self, step: Step, state: Tree, batches: tuple[Array, ...]) -> tuple[Tree, Tree]:
-        """Run `state, output = step(state, batch)` over the leading axis of every array in `batches`.
+    def fold(self, step: Step, state: Tree, data: tuple[Array, ...], order: Array | None = None) -> tuple[Tree, Tree]:
+        """Run `state, output = step(state, batch)` over the leading axis of every array in `data`.
 
-        Returns the last state and the outputs, stacked along a new leading axis (the contract of `jax.lax.scan`).
-        A step's output is a tuple of arrays.
+        With an `order`, whole numbers of shape (steps, batch), each step's batch is those rows of every array. Returns the last
+        state and the outputs, stacked along a new leading axis (the contract of `jax.lax.scan`). A step's output is a tuple
+        of arrays.
         """
+        data, order = small_gathered(self.xp, data, order)
+        batches: Iterable[tuple[Array, ...]]
+        if order is None:
+            batches = zip(*(self.xp.unstack(stacked) for stacked in data), strict=True)
+        else:
+            batches = (rows_of(self.xp, data, rows) for rows in self.xp.unstack(order))
         outputs = []
-        for batch in zip(*(self.xp.unstack(stacked) for stacked in batches), strict=True):
+        for batch in batches:
             state, output = step(state, batch)
             outputs.append(output)
         return state, tuple(self.xp.stack(column) for column in zip(*outputs, strict=True))
@@ -167,6 +179,19 @@ def leaves(tree: Tree) -> Iterator[Array]:
             yield from leaves(branch)
     elif tree is not None:
         yield tree
+
+
+def rows_of(xp: Any, data: tuple[Array, ...], rows: Array) -> tuple[Array, ...]:
+    """Return rows of every array, whose numbers are given."""
+    return tuple([xp.take(array, rows, axis=0) for array in data])
+
+
+def small_gathered(xp: Any, data: tuple[Array, ...], order: Array | None) -> tuple[tuple[Array, ...], Array | None]:
+    """Return a fold's data and order; where its batches are small, the stacked batches themselves and no order."""
+    if order is None or order.shape[1] * sum(math.prod(array.shape[1:]) for array in data) > GATHERED_NUMBERS:
+        return data, order
+    gathered = rows_of(xp, data, xp.reshape(order, (-1,)))
+    return tuple([xp.reshape(rows, (*order.shape, *rows.shape[1:])) for rows in gathered]), None
 
 
 def library_missing(library: str, install: str) -> BackendError:

@@ -9,7 +9,18 @@ from typing import Any
 
 import numpy as np
 
-from backends.base import Array, Backend, BackendError, Step, Tree, first_line, leaves, library_missing
+from backends.base import (
+    Array,
+    Backend,
+    BackendError,
+    Step,
+    Tree,
+    first_line,
+    leaves,
+    library_missing,
+    rows_of,
+    small_gathered,
+)
 
 try:
     import jax
@@ -82,8 +93,11 @@ class JaxBackend(Backend):
     def compile_seconds(self) -> float:
         return sum(_compilations, 0.0)
 
-    def fold(self, step: Step, state: Tree, batches: tuple[Array, ...]) -> tuple[Tree, Tree]:
-        return jax.lax.scan(step, state, batches)
+    def fold(self, step: Step, state: Tree, data: tuple[Array, ...], order: Array | None = None) -> tuple[Tree, Tree]:
+        data, order = small_gathered(self.xp, data, order)
+        if order is None:
+            return jax.lax.scan(step, state, data)
+        return jax.lax.scan(lambda state, rows: step(state, rows_of(self.xp, data, rows)), state, order)
 
     def describe(self) -> dict[str, Any]:
         on_cpu = self._device.platform == "cpu"

@@ -13,7 +13,7 @@ import numpy as np
 import threadpoolctl
 
 from backends import replay
-from backends.base import Array, Backend, Step, Tree
+from backends.base import Array, Backend, Step, Tree, small_gathered
 
 MASKS = {np.dtype(np.float32): np.dtype(np.int32), np.dtype(np.float64): np.dtype(np.int64)}
 
@@ -78,11 +78,12 @@ class NumpyBackend(Backend):
     def owns(self, array: Any) -> bool:
         return isinstance(array, np.ndarray | np.generic)
 
-    def fold(self, step: Step, state: Tree, batches: tuple[Array, ...]) -> tuple[Tree, Tree]:
+    def fold(self, step: Step, state: Tree, data: tuple[Array, ...], order: Array | None = None) -> tuple[Tree, Tree]:
+        data, order = small_gathered(self.xp, data, order)
         try:
-            return replay.fold(step, state, batches, self._recordings.setdefault(step, {}))
+            return replay.fold(step, state, data, order, self._recordings.setdefault(step, {}))
         except replay.UnrecordableError:
-            return super().fold(step, state, batches)
+            return super().fold(step, state, data, order)
 
     def describe(self) -> dict[str, Any]:
         return super().describe() | blas_in_use()

@@ -212,15 +212,17 @@ Known = dict[Any, Recording | None]
 """By the shapes and dtypes of state and batch: a step's recording, or None where it has none."""
 
 
-def fold(step: Step, state: Tree, batches: tuple[Array, ...], known: Known) -> tuple[Tree, Tree]:
+def fold(step: Step, state: Tree, data: tuple[Array, ...], order: Array | None, known: Known) -> tuple[Tree, Tree]:
     """Fold as `Backend.fold` does, by a recording of the first step; `known` keeps the recordings of this step.
 
     Raises UnrecordableError, with nothing changed, for a step that cannot be replayed.
     """
-    steps = len(batches[0])
+    steps = len(data[0] if order is None else order)
     if not steps:
         raise UnrecordableError("no step")
-    first = tuple(np.asarray(stacked[0]) for stacked in batches)
+    if order is not None and (order.min() < 0 or order.max() >= min(map(len, data))):
+        raise UnrecordableError("rows that are not there")
+    first = tuple(np.asarray(stacked[0] if order is None else stacked[order[0]]) for stacked in data)
     shapes = tuple((x.shape, x.dtype) for x in (*map(np.asarray, leaves(state)), *first))
     if shapes not in known:
         known[shapes] = None  # until it has passed; who was refused is not tried again
@@ -231,11 +233,14 @@ def fold(step: Step, state: Tree, batches: tuple[Array, ...], known: Known) -> t
     for buffer, array in zip(recording.state, leaves(state), strict=True):
         buffer[...] = array
     outputs = tuple(np.empty((steps, *array.shape), array.dtype) for array in recording.output)
-    into = list(zip(recording.batch, batches, strict=True))
+    into = list(zip(recording.batch, data, strict=True))
     out_of = list(zip(outputs, recording.output, strict=True))
     for i in range(steps):
         for buffer, stacked in into:
-            buffer[...] = stacked[i]
+            if order is None:
+                buffer[...] = stacked[i]
+            else:
+                np.take(stacked, order[i], axis=0, out=buffer, mode="clip")  # any other mode makes a copy first
         recording.replay()
         for stacked, array in out_of:
             stacked[i] = array

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from backends.base import Array, Backend, BackendError, Step, Tree, first_line, library_missing
+from backends.base import Array, Backend, BackendError, Step, Tree, first_line, library_missing, small_gathered
 from backends.host import numpy_dtype
 
 try:
@@ -119,18 +119,20 @@ class TorchBackend(Backend):
     def compile_seconds(self) -> float:
         return _compile_seconds()
 
-    def fold(self, step: Step, state: Tree, batches: tuple[Array, ...]) -> tuple[Tree, Tree]:
+    def fold(self, step: Step, state: Tree, data: tuple[Array, ...], order: Array | None = None) -> tuple[Tree, Tree]:
         """Do what `Backend.fold` does; inside a compiled function, with a compiled step."""
         if (within := _within.get()) is None:
-            return super().fold(step, state, batches)
+            return super().fold(step, state, data, order)
         if within is TRACING:
             raise _FoldError
         steps, numbers = within
         compiled = steps.setdefault(next(numbers), _Compiled(step, closed=True))
-        rows = list(zip(*(torch.unbind(stacked.contiguous()) for stacked in batches), strict=True))
-        if rows and (repeated := compiled.repeated(state, rows)):
-            return repeated
-        return super().fold(compiled, state, batches)
+        data, order = small_gathered(self.xp, data, order)
+        if order is None:
+            batches = list(zip(*(torch.unbind(stacked.contiguous()) for stacked in data), strict=True))
+            if batches and (repeated := compiled.repeated(state, batches)):
+                return repeated
+        return super().fold(compiled, state, data, order)
 
     def describe(self) -> dict[str, Any]:
         return super().describe() | (_describe_gpu(self._device) if self._on_gpu else _describe_cpu())

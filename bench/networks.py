@@ -64,7 +64,7 @@ class Network:
         kept = host.numpy_dtype(dtype)
         generator = host.generator(SEED)
         if self.data == "normal":
-            x, y = generator.standard_normal((n, self.sizes[0])), generator.integers(0, self.sizes[-1], n)
+            x, y = generator.standard_normal((n, self.sizes[0])), generator.integers(0, max(2, self.sizes[-1]), n)
         else:
             x, y = DATA[self.data]()
             x = (x - x.mean(axis=0)) / np.maximum(x.std(axis=0), 1e-2)
@@ -92,6 +92,7 @@ def wide(width: int) -> Network:
 
 
 WIDE = wide(512)
+FACE = Network("face-1000000-25-15-1", (1_000_000, 25, 15, 1), "relu", "sigmoid", BINARY, "normal")
 WIDTHS = (64, 128, 256, 512, 1024, 2048, 4096, 8192)
 LADDER_NETWORKS = (COFFEE, ZERO_OR_ONE, DIGITS, WIDE)
-NETWORKS = {network.name: network for network in (*LADDER_NETWORKS, *map(wide, WIDTHS))}
+NETWORKS = {network.name: network for network in (*LADDER_NETWORKS, FACE, *map(wide, WIDTHS))}

@@ -14,6 +14,9 @@ from core.network import Layers
 from core.step import Batch
 
 CHUNK_BYTES = 8 << 20  # of examples that are read, gathered and computed at once; it changes memory, not results
+STEPS_AT_LEAST = (
+    16  # of examples in memory: a fold gathers large batches one by one, and begins with a copy of the weights
+)
 MOST_ROWS, FEWEST_ROWS = 16384, 32  # of a forward pass, fewer the wider they are; the same holds
 
 
@@ -133,7 +136,7 @@ class Examples:
         n = len(self)
         order = host.generator().permutation(n) if shuffle else host.arange(n)
         whole = n // batch_size * batch_size
-        limit = self.form.rows_in_a_chunk(self.batch[0].shape[1]) // batch_size
+        limit = max(STEPS_AT_LEAST, self.form.rows_in_a_chunk(self.batch[0].shape[1]) // batch_size)
         steps = steps_at_once(whole // batch_size, limit, most_steps)
         for rows in slices(whole, steps * batch_size) if whole else ():
             yield self._execution(order[rows].reshape(-1, batch_size))

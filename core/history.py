@@ -33,11 +33,11 @@ class Tally:
         self._count, self._weight = 0, 0.0
 
     def add(self, values: list[host.HostArray], weights: host.HostArray | None) -> None:
-        """Add the values of some examples, one array for each name."""
+        """Add the values of some examples, one array for each name. Sums are float64's: how many come at once does not show."""
         self._count += values[0].size
-        self._weight += values[0].size if weights is None else float(weights.sum())
+        self._weight += values[0].size if weights is None else float(weights.sum(dtype="float64"))
         for i, value in enumerate(values):
-            weighted = value if weights is None else value * weights
+            weighted = value if weights is None else value * weights.astype("float64")
             self._sums[i] += float(weighted.sum(dtype="float64"))
 
     def logs(self) -> Logs:

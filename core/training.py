@@ -49,10 +49,4 @@ class Trainer:
         return self.training.weights(state, xp=self.backend.xp)
 
     def _run(self, state: State, data: Batch, order: Array | None) -> tuple[State, Values]:
-        batches = data if order is None else tuple(self._gather(array, order) for array in data)
-        return self.backend.fold(self._step, state, batches)
-
-    def _gather(self, array: Array, order: Array) -> Array:
-        xp = self.backend.xp
-        rows = xp.take(array, xp.reshape(order, (-1,)), axis=0)
-        return xp.reshape(rows, (*order.shape, *array.shape[1:]))
+        return self.backend.fold(self._step, state, data, order)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from backends import Array, Backend, Tree
-from backends.base import leaves
+from backends.base import GATHERED_NUMBERS, leaves
 from bench.conform.requirement import collect, require, requirement
 
 CLOSE = 1e-12
@@ -69,6 +69,22 @@ def a_fold_is_a_loop(backend: Backend) -> None:
     found = backend.fold(lambda total, batch: (total + batch[0], (total, batch[0])), start, batches)
     expected = np.asarray(6), (np.array([0, 1, 3]), np.array([1, 2, 3]))
     _require_close(backend, "a running total of whole numbers", found, expected)
+
+
+@requirement
+def a_fold_takes_rows_in_an_order(backend: Backend) -> None:
+    """With an order, a fold's batches are those rows of the data, whether a batch is small or large."""
+    generator = np.random.default_rng(SEED)
+    for width in (3, GATHERED_NUMBERS):
+        xs, order = generator.normal(size=(5, width)), np.array([[4, 0], [0, 2], [1, 3]])
+        expected = xs[order].sum(axis=(0, 1)), (xs[order][..., 0],)
+        found = backend.fold(
+            lambda total, batch: (total + backend.xp.sum(batch[0], axis=0), (batch[0][:, 0],)),
+            backend.asarray(np.zeros(width)),
+            (backend.asarray(xs),),
+            backend.asarray(order),
+        )
+        _require_close(backend, f"a fold over rows of {width} numbers", found, expected)
 
 
 @requirement

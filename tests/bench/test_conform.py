@@ -179,6 +179,9 @@ PLANTED = {
     "class numbers stay whole": lambda: placing(lambda x, d: np.asarray(x, "float32" if np.size(x) == 4 else d)),
     "no result is another librarys": lambda: with_functions(NUMPY, add=lambda a, b: b),
     "synchronize gives the tree back": lambda: with_members(NUMPY, synchronize=lambda tree: list(leaves(tree))),
+    "a fold takes rows in an order": lambda: with_members(
+        NUMPY, fold=lambda step, state, data, order=None: NUMPY.fold(step, state, data, order - 1)
+    ),
     "compile tells whether it compiles": lambda: with_members(NUMPY, compiles=True),
     "a compiled function leaves its arguments alone": lambda: compiling(overwriting),
     "what was waited for is ready": lambda: with_members(NUMPY, ready=lambda tree: False),

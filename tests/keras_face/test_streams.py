@@ -511,12 +511,21 @@ def test_an_epoch_has_executions_of_three_shapes_at_most_and_no_more_rows_than_a
         return run(self, state, given, order)
 
     monkeypatch.setattr(Trainer, "_run", watched)
+    monkeypatch.setattr(data, "STEPS_AT_LEAST", 1)
     x, y = generator.normal(size=(n, 2)), np.ones((n, 1))
     given = {"in memory": (x, y), "on disk": (OnDisk(x), y), "batches": (Again(x, y, size=4),)}[form]
     numpy_net().fit(*given, **({} if form == "batches" else {"batch_size": 4}), epochs=2, verbose=0)
     assert len(set(shapes)) <= 3
     assert max(steps * batch for steps, batch in shapes) <= CHUNK / 12
     assert sum(steps * batch for steps, batch in shapes) == 2 * n
+
+
+def test_wide_examples_in_memory_are_trained_on_for_several_steps_at_once(numpy_net, generator, monkeypatch):
+    monkeypatch.setattr(data, "CHUNK_BYTES", 1)
+    orders, run = [], Trainer._run
+    monkeypatch.setattr(Trainer, "_run", lambda self, *given: (orders.append(given[2].shape), run(self, *given))[1])
+    numpy_net().fit(generator.normal(size=(130, 2)), np.ones((130, 1)), batch_size=4, verbose=0)
+    assert orders == [(16, 4), (16, 4), (1, 2)]
 
 
 def test_rows_wider_than_a_chunk_are_trained_on_a_batch_at_a_time(coffee_net, roasts, monkeypatch):

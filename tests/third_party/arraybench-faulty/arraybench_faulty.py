@@ -78,9 +78,10 @@ class LosesABatch(LaterBackend):
 
     name = "loses-a-batch"
 
-    def fold(self, step: Any, state: Any, batches: Any) -> Any:
-        short = tuple(stacked[:-1, ...] for stacked in batches) if batches[0].shape[0] > 1 else batches
-        return super().fold(step, state, short)
+    def fold(self, step: Any, state: Any, data: Any, order: Any = None) -> Any:
+        if order is not None:
+            return super().fold(step, state, data, order[:-1, :] if order.shape[0] > 1 else order)
+        return super().fold(step, state, tuple(stacked[:-1, ...] for stacked in data) if data[0].shape[0] > 1 else data)
 
 
 class SharesWhatItGives(LaterBackend):
