@@ -111,6 +111,13 @@ class Backend(ABC):
             outputs.append(output)
         return state, tuple(self.xp.stack(column) for column in zip(*outputs, strict=True))
 
+    def launches(self, function: Callable[..., Any], *arguments: Tree) -> int | None:
+        """Return how many kernels one call of a function starts on the device; of a function that folds, how many one step does.
+
+        None where nothing is started (on a CPU), and where it cannot be told.
+        """
+        return None
+
     def describe(self) -> dict[str, Any]:
         """Return what a reader of a measurement must know: versions, device, threads and precision in effect."""
         return {

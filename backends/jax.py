@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from backends import hlo
 from backends.base import Array, Backend, BackendError, Step, Tree, first_line, leaves, library_missing
 
 try:
@@ -84,6 +85,11 @@ class JaxBackend(Backend):
 
     def fold(self, step: Step, state: Tree, batches: tuple[Array, ...]) -> tuple[Tree, Tree]:
         return jax.lax.scan(step, state, batches)
+
+    def launches(self, function: Callable[..., Any], *arguments: Tree) -> int | None:
+        if self._device.platform == "cpu" or not hasattr(function, "lower"):
+            return None  # what is not compiled is one program for each of its primitives
+        return hlo.launches(function.lower(*arguments).compile().as_text())
 
     def describe(self) -> dict[str, Any]:
         on_cpu = self._device.platform == "cpu"

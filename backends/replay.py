@@ -174,7 +174,9 @@ class Recording(recording.Recording):
 
     def __init__(self, step: Step, state: Tree, batch: tuple[Array, ...]) -> None:
         super().__init__(step, state, batch, Tape(), np)
-        self._program = _program(self.calls, [*self.state, *self.output])
+
+    def build(self, calls: list[Call]) -> None:
+        self._program = _program(calls, [*self.state, *self.output])
 
     def replay(self) -> None:
         """Make the step's calls again."""
