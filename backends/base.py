@@ -123,6 +123,13 @@ class Backend(ABC):
             outputs.append(output)
         return state, tuple(self.xp.stack(column) for column in zip(*outputs, strict=True))
 
+    def launches(self, function: Callable[..., Any], *arguments: Tree) -> int | None:
+        """Return how many kernels one call of a function starts on the device; of a function that folds, how many one step does.
+
+        None where nothing is started (on a CPU), and where it cannot be told.
+        """
+        return None
+
     def describe(self) -> dict[str, Any]:
         """Return what a reader of a measurement must know: versions, device, threads and precision in effect."""
         return {
@@ -184,6 +191,11 @@ def leaves(tree: Tree) -> Iterator[Array]:
 def rows_of(xp: Any, data: tuple[Array, ...], rows: Array) -> tuple[Array, ...]:
     """Return rows of every array, whose numbers are given."""
     return tuple([xp.take(array, rows, axis=0) for array in data])
+
+
+def first_batch(xp: Any, data: tuple[Array, ...], order: Array | None) -> tuple[Array, ...]:
+    """Return the batch of a fold's first step."""
+    return tuple([stacked[0, ...] for stacked in data]) if order is None else rows_of(xp, data, order[0, ...])
 
 
 def small_gathered(xp: Any, data: tuple[Array, ...], order: Array | None) -> tuple[tuple[Array, ...], Array | None]:

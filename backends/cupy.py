@@ -4,23 +4,27 @@ from __future__ import annotations
 
 import contextlib
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
-from backends.base import Array, Backend, BackendError, Tree, first_line, library_missing
+from backends import kernels, launches
+from backends.base import Array, Backend, BackendError, Step, Tree, first_line, library_missing, small_gathered
 from backends.host import numpy_dtype
+from backends.recording import UnrecordableError
 
 try:
     import cupy
 except ModuleNotFoundError as error:
     raise library_missing("cupy", "arraybench[cuda13]' or 'arraybench[cuda12]") from error
 
-import array_api_compat.cupy as xp
+import array_api_compat.cupy as compat
 from cupy._core import _routines_linalg
+
+xp = launches.namespace(compat, "cupy")
 
 
 class CupyBackend(Backend):
-    """CuPy, each call a kernel on the current stream of its device."""
+    """CuPy, each call a kernel on the current stream of its device; a fold makes few kernels of a step."""
 
     name = "cupy"
     xp = xp
@@ -45,6 +49,7 @@ class CupyBackend(Backend):
         self.device = device
         self._device = cupy.cuda.Device(int(device.removeprefix("gpu:")))
         self._device.use()  # arrays that the standard's functions create must land on this device too
+        self._compiler = kernels.Compiler(cupy, cupy.ElementwiseKernel)
 
     def asarray(self, host: Any, dtype: str | None = None) -> Array:
         with self._device:
@@ -63,6 +68,16 @@ class CupyBackend(Backend):
     def ready(self, tree: Tree) -> bool:
         with self._device:
             return bool(cupy.cuda.get_current_stream().done)
+
+    def fold(self, step: Step, state: Tree, data: tuple[Array, ...], order: Array | None = None) -> tuple[Tree, Tree]:
+        data, order = small_gathered(self.xp, data, order)
+        try:
+            return self._compiler.fold(step, state, data, order)
+        except UnrecordableError:
+            return super().fold(step, state, data, order)
+
+    def launches(self, function: Callable[..., Any], *arguments: Tree) -> int | None:
+        return self._compiler.launches(function, *arguments)
 
     def describe(self) -> dict[str, Any]:
         properties = cupy.cuda.runtime.getDeviceProperties(self._device.id)

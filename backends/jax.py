@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from backends import hlo
 from backends.base import (
     Array,
     Backend,
@@ -98,6 +99,11 @@ class JaxBackend(Backend):
         if order is None:
             return jax.lax.scan(step, state, data)
         return jax.lax.scan(lambda state, rows: step(state, rows_of(self.xp, data, rows)), state, order)
+
+    def launches(self, function: Callable[..., Any], *arguments: Tree) -> int | None:
+        if self._device.platform == "cpu" or not hasattr(function, "lower"):
+            return None  # what is not compiled is one program for each of its primitives
+        return hlo.launches(function.lower(*arguments).compile().as_text())
 
     def describe(self) -> dict[str, Any]:
         on_cpu = self._device.platform == "cpu"

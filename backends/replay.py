@@ -15,19 +15,16 @@ import collections
 import functools
 import operator
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from backends.base import Array, Step, Tree, leaves
+from backends import recording
+from backends.base import Array, Step, Tree
+from backends.recording import Known, UnrecordableError, overlap, same
 
 BLOCK_BYTES = 1 << 17
 """Of each array that a row of elementwise calls goes through at a time: what they hand on to each other stays in the cache."""
-
-
-class UnrecordableError(Exception):
-    """A step does something that cannot be replayed, as told by the message."""
 
 
 class Recorded(np.ndarray):
@@ -62,14 +59,8 @@ def _astype(x: Array, dtype: Any) -> Array:
     return x.astype(dtype)
 
 
-@dataclass(eq=False)
-class Call:
-    """A call whose result goes into `out`. `elementwise` ones may be made part by part, along the first axis."""
-
-    function: Callable[..., Any]
-    inputs: list[Any]
-    out: Array
-    elementwise: bool = False
+class Call(recording.Call):
+    """A call of NumPy's. Elementwise ones may be made part by part, along the first axis."""
 
     def bound(self) -> Callable[[], Any]:
         """Return the call with all its arguments."""
@@ -145,7 +136,7 @@ class Tape:
         if function is _astype:
             return self._record(Call(_cast, [plain[0]], out, elementwise=True))
         if function is np.concatenate and not named and len(plain) == 1:
-            return self._record(Call(_concatenate, list(plain[0]), out))
+            return self._record(Call(_concatenate, list(plain[0]), out, joins=True))
         return self._record(Call(lambda out: np.copyto(out, function(*plain, **named)), [], out))
 
     def plain(self, x: Any) -> Any:
@@ -155,6 +146,10 @@ class Tape:
                 raise UnrecordableError("a copy that was not recorded")
             return x.view(np.ndarray)
         return x if isinstance(x, np.ndarray | bool | int | float) else np.asarray(x)
+
+    def copy(self, x: Array, out: Array) -> Call:
+        """Return the call that copies an array."""
+        return Call(_cast, [x], out, elementwise=True)
 
     def _plain_tree(self, tree: Any) -> Any:
         if isinstance(tree, dict):
@@ -176,40 +171,37 @@ def _concatenate(*arrays: Array) -> None:
     np.concatenate(arrays[:-1], out=arrays[-1])
 
 
-class Recording:
+class Recording(recording.Recording):
     """A step on arrays of certain shapes, ready to be replayed.
 
-    `state` holds the arrays of the state; a replay changes them. `batch` holds those that the next batch is to be put into,
-    `output` those in which a replay leaves its output.
+    `batch` holds those that the next batch is to be put into, `output` those in which a replay leaves its output.
     """
 
     def __init__(self, step: Step, state: Tree, batch: tuple[Array, ...]) -> None:
-        tape = Tape()
-        self.state = [np.array(array) for array in leaves(state)]
-        self.batch = [np.array(array) for array in batch]
-        recorded = map(tape.array, self.state)
-        after, output = step(_rebuilt(state, recorded), tuple(map(tape.array, self.batch)))
-        final = [tape.plain(array) for array in leaves(after)]
-        if [(x.shape, x.dtype) for x in final] != [(x.shape, x.dtype) for x in self.state]:
-            raise UnrecordableError("a state that does not keep its shapes and dtypes")
-        self.output = [self._apart(tape.plain(array), tape) for array in output]
-        calls = _in_place(_joined(tape.calls, self.output), self.state, final, self.output)
-        self._program = _program(calls, [*self.state, *self.output])
+        super().__init__(step, state, batch, Tape(), np)
 
-    def _apart(self, x: Array, tape: Tape) -> Array:
-        """Return an output, copied where the state has it, which changes before the output is read."""
-        if not any(np.may_share_memory(x, y) for y in self.state):
-            return x
-        tape.calls.append(Call(_cast, [x], np.array(x)))
-        return tape.calls[-1].out
+    def build(self, calls: list[Call]) -> None:
+        self._program = _program(calls, [*self.state, *self.output])
 
     def replay(self) -> None:
         """Make the step's calls again."""
         collections.deque(map(operator.call, self._program), maxlen=0)
 
-
-Known = dict[Any, Recording | None]
-"""By the shapes and dtypes of state and batch: a step's recording, or None where it has none."""
+    def run(self, data: tuple[Array, ...], order: Array | None) -> tuple[Array, ...]:
+        steps = len(data[0] if order is None else order)
+        outputs = tuple(np.empty((steps, *array.shape), array.dtype) for array in self.output)
+        into = list(zip(self.batch, data, strict=True))
+        out_of = list(zip(outputs, self.output, strict=True))
+        for i in range(steps):
+            for buffer, stacked in into:
+                if order is None:
+                    buffer[...] = stacked[i]
+                else:
+                    np.take(stacked, order[i], axis=0, out=buffer, mode="clip")  # any other mode makes a copy first
+            self.replay()
+            for stacked, array in out_of:
+                stacked[i] = array
+        return outputs
 
 
 def fold(step: Step, state: Tree, data: tuple[Array, ...], order: Array | None, known: Known) -> tuple[Tree, Tree]:
@@ -217,123 +209,9 @@ def fold(step: Step, state: Tree, data: tuple[Array, ...], order: Array | None, 
 
     Raises UnrecordableError, with nothing changed, for a step that cannot be replayed.
     """
-    steps = len(data[0] if order is None else order)
-    if not steps:
-        raise UnrecordableError("no step")
-    if order is not None and (order.min() < 0 or order.max() >= min(map(len, data))):
+    if order is not None and order.size and (order.min() < 0 or order.max() >= min(map(len, data))):
         raise UnrecordableError("rows that are not there")
-    first = tuple(np.asarray(stacked[0] if order is None else stacked[order[0]]) for stacked in data)
-    shapes = tuple((x.shape, x.dtype) for x in (*map(np.asarray, leaves(state)), *first))
-    if shapes not in known:
-        known[shapes] = None  # until it has passed; who was refused is not tried again
-        known[shapes] = _checked(step, state, first)
-    recording = known[shapes]
-    if recording is None:
-        raise UnrecordableError("a step that was refused before")
-    for buffer, array in zip(recording.state, leaves(state), strict=True):
-        buffer[...] = array
-    outputs = tuple(np.empty((steps, *array.shape), array.dtype) for array in recording.output)
-    into = list(zip(recording.batch, data, strict=True))
-    out_of = list(zip(outputs, recording.output, strict=True))
-    for i in range(steps):
-        for buffer, stacked in into:
-            if order is None:
-                buffer[...] = stacked[i]
-            else:
-                np.take(stacked, order[i], axis=0, out=buffer, mode="clip")  # any other mode makes a copy first
-        recording.replay()
-        for stacked, array in out_of:
-            stacked[i] = array
-    return _rebuilt(state, (array.copy() for array in recording.state)), outputs
-
-
-def _checked(step: Step, state: Tree, batch: tuple[Array, ...]) -> Recording:
-    """Return a recording that has shown, on other numbers than it was made with, that it does what the step does."""
-    recording = Recording(step, state, batch)
-    for buffer, array in zip(recording.state, leaves(state), strict=True):
-        buffer[...] = array
-    batch = tuple(array[::-1] if array.ndim else array for array in batch)
-    after, _ = step(state, batch)
-    after, output = step(after, batch)
-    for buffer, array in zip(recording.batch, batch, strict=True):
-        buffer[...] = array
-    recording.replay()
-    recording.replay()
-    if not all(map(_agree, (*recording.state, *recording.output), (*leaves(after), *output))):
-        raise UnrecordableError("a step whose replay gives other numbers")
-    return recording
-
-
-def _agree(found: Array, expected: Array) -> bool:
-    """Tell whether two arrays are equal to half of their digits: a constant that should have changed is further off."""
-    if found.dtype.kind != "f":
-        return bool(np.array_equal(found, expected))
-    tolerance = np.sqrt(np.finfo(found.dtype).eps)
-    return np.allclose(
-        found, expected, rtol=tolerance, atol=tolerance * np.abs(expected).max(initial=0.0), equal_nan=True
-    )
-
-
-def _joined(calls: list[Call], output: list[Array]) -> list[Call]:
-    """Return calls that make the parts of a concatenated vector in their places, where each is whole and read as such."""
-    for join in [call for call in calls if call.function is _concatenate and call.out.ndim == 1]:
-        ends = np.cumsum([len(part) for part in join.inputs])
-        makers = [_maker_to_move(part, join, calls, output) for part in join.inputs]
-        if None in makers or len(set(makers)) < len(makers):
-            continue
-        for maker, part, end in zip(makers, join.inputs, ends, strict=True):
-            assert maker is not None
-            place = join.out[end - len(part) : end].reshape(maker.out.shape)
-            _redirect(calls, maker.out, place)
-            maker.out = place
-        calls = [call for call in calls if call is not join]
-    return calls
-
-
-def _maker_to_move(part: Array, join: Call, calls: list[Call], output: list[Array]) -> Call | None:
-    """Return the call whose whole result a part is, if its result may lie elsewhere."""
-    for maker in calls:
-        if maker.out.size == part.size and maker.out.ctypes.data == part.ctypes.data and maker.out.flags.c_contiguous:
-            reads = [x for call in calls if call is not join for x in call.inputs if isinstance(x, np.ndarray)]
-            views = [x for x in (*reads, *output) if np.may_share_memory(x, part) and not _same(x, maker.out)]
-            return None if views or any(_same(x, maker.out) for x in output) else maker
-    return None
-
-
-def _redirect(calls: list[Call], old: Array, new: Array) -> None:
-    """Let every call that reads one array read another."""
-    for call in calls:
-        call.inputs = [new if isinstance(x, np.ndarray) and _same(x, old) else x for x in call.inputs]
-
-
-def _in_place(calls: list[Call], before: list[Array], after: list[Array], output: list[Array]) -> list[Call]:
-    """Return calls that leave the state after the step where it was before: written there at once, or copied in the end."""
-    copies = []
-    for old, new in zip(before, after, strict=True):
-        if any(np.may_share_memory(new, other) for other in before if other is not old):
-            raise UnrecordableError("a state whose parts change places")
-        if _same(old, new):
-            continue
-        maker = next((i for i, call in enumerate(calls) if call.elementwise and _same(call.out, new)), None)
-        # A 0-d call in place takes four times as long as elsewhere; elsewhere and copied it takes twice as long.
-        if maker is not None and old.ndim and _may_overwrite(calls, maker, old, new, output):
-            _redirect(calls[maker:], calls[maker].out, old)
-            calls[maker].out = old
-        else:
-            copies.append(Call(_cast, [new], old, elementwise=True))
-    return [*calls, *copies]
-
-
-def _may_overwrite(calls: list[Call], maker: int, old: Array, new: Array, output: list[Array]) -> bool:
-    """Tell whether nobody reads the old array after the new one is made, or the new one but as a whole."""
-    for call in calls[maker + 1 :]:
-        for x in call.inputs:
-            if isinstance(x, np.ndarray) and (
-                np.may_share_memory(x, old) or (np.may_share_memory(x, new) and not _same(x, new))
-            ):
-                return False
-    others = [x for x in calls[maker].inputs if isinstance(x, np.ndarray) and np.may_share_memory(x, old)]
-    return all(_same(x, old) for x in others) and not any(np.may_share_memory(x, y) for x in output for y in (old, new))
+    return recording.fold(step, state, data, order, known, Recording, np)
 
 
 def _program(calls: list[Call], kept: list[Array]) -> list[Callable[[], Any]]:
@@ -343,12 +221,20 @@ def _program(calls: list[Call], kept: list[Array]) -> list[Callable[[], Any]]:
         rows = len(run[0].out) if run[0].out.ndim else 1
         size = max(1, int(rows * BLOCK_BYTES // max(run[0].out.nbytes, 1)))
         if len(run) < 2 or size >= rows:
-            program += [call.bound() for call in run]
+            program += [part.bound() for call in run for part in _apart(call)]
             continue
         short = _short(run, calls, kept, size)
         for start in range(0, rows, size):
             program += [call.of(slice(start, min(start + size, rows)), short).bound() for call in run]
     return program
+
+
+def _apart(call: Call) -> list[Call]:
+    """Return a 0-d call that is made in place as one that is not, and a copy: in place it takes twice as long as the two."""
+    if call.out.ndim or not any(overlap(x, call.out) for x in call.reads):
+        return [call]
+    result = np.empty_like(call.out)
+    return [Call(call.function, call.inputs, result), Call(_cast, [result], call.out)]
 
 
 def _runs(calls: list[Call]) -> Iterator[list[Call]]:
@@ -368,15 +254,15 @@ def _joins(call: Call, run: list[Call]) -> bool:
         return False
     made = [earlier.out for earlier in run]
     reads = [x for earlier in run for x in earlier.inputs]
-    fits = all(_same(x, y) for x in call.inputs for y in made if np.may_share_memory(x, y))
-    return fits and all(_same(call.out, y) for y in (*reads, *made) if np.may_share_memory(call.out, y))
+    fits = all(same(x, y) for x in call.inputs for y in made if overlap(x, y))
+    return fits and all(same(call.out, y) for y in (*reads, *made) if overlap(call.out, y))
 
 
 def _short(run: list[Call], calls: list[Call], kept: list[Array], size: int) -> dict[int, Array]:
     """Return a short array, by address, for each that is made in a run and read there alone: as few as will do."""
     elsewhere = [x for call in calls if call not in run for x in (*call.inputs, call.out)]
     outside = [x for x in (*elsewhere, *kept) if isinstance(x, np.ndarray)]
-    own = {call.out.ctypes.data for call in run if not any(np.may_share_memory(call.out, x) for x in outside)}
+    own = {call.out.ctypes.data for call in run if not any(overlap(call.out, x) for x in outside)}
     last = {x.ctypes.data: i for i, call in enumerate(run) for x in call.inputs if isinstance(x, np.ndarray)}
     short: dict[int, Array] = {}
     free: list[Array] = []
@@ -390,23 +276,8 @@ def _short(run: list[Call], calls: list[Call], kept: list[Array], size: int) -> 
     return short
 
 
-def _same(x: Array, y: Array) -> bool:
-    """Tell whether two arrays are one place in one form."""
-    return x.ctypes.data == y.ctypes.data and x.shape == y.shape and x.strides == y.strides and x.dtype == y.dtype
-
-
 def _owner(x: Array) -> Array:
     """Return the array whose memory a view looks at."""
     while isinstance(x.base, np.ndarray):
         x = x.base
     return x
-
-
-def _rebuilt(tree: Tree, arrays: Iterator[Array]) -> Tree:
-    """Return a tree of that form with other arrays."""
-    if isinstance(tree, dict):
-        return {name: _rebuilt(branch, arrays) for name, branch in tree.items()}
-    if isinstance(tree, tuple | list):
-        branches = [_rebuilt(branch, arrays) for branch in tree]
-        return type(tree)(*branches) if hasattr(tree, "_fields") else type(tree)(branches)
-    return next(arrays)

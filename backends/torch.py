@@ -16,7 +16,17 @@ from typing import Any
 
 import numpy as np
 
-from backends.base import Array, Backend, BackendError, Step, Tree, first_line, library_missing, small_gathered
+from backends.base import (
+    Array,
+    Backend,
+    BackendError,
+    Step,
+    Tree,
+    first_batch,
+    first_line,
+    library_missing,
+    small_gathered,
+)
 from backends.host import numpy_dtype
 
 try:
@@ -122,17 +132,33 @@ class TorchBackend(Backend):
     def fold(self, step: Step, state: Tree, data: tuple[Array, ...], order: Array | None = None) -> tuple[Tree, Tree]:
         """Do what `Backend.fold` does; inside a compiled function, with a compiled step."""
         if (within := _within.get()) is None:
+            if _counting.get():
+                raise _StepError(lambda: step(state, first_batch(self.xp, data, order)))
             return super().fold(step, state, data, order)
         if within is TRACING:
             raise _FoldError
         steps, numbers = within
         compiled = steps.setdefault(next(numbers), _Compiled(step, closed=True))
+        if _counting.get():
+            raise _StepError(lambda: compiled(state, first_batch(self.xp, data, order)))
         data, order = small_gathered(self.xp, data, order)
         if order is None:
             batches = list(zip(*(torch.unbind(stacked.contiguous()) for stacked in data), strict=True))
             if batches and (repeated := compiled.repeated(state, batches)):
                 return repeated
         return super().fold(compiled, state, data, order)
+
+    def launches(self, function: Callable[..., Any], *arguments: Tree) -> int | None:
+        if not self._on_gpu:
+            return None
+        token = _counting.set(True)
+        try:
+            return _kernels(lambda: function(*arguments), self._device)
+        except _StepError as found:
+            step = found.step
+        finally:
+            _counting.reset(token)
+        return _kernels(step, self._device)
 
     def describe(self) -> dict[str, Any]:
         return super().describe() | (_describe_gpu(self._device) if self._on_gpu else _describe_cpu())
@@ -316,6 +342,26 @@ def _rebuild(tree: Tree, leaves: Iterator[Array]) -> Tree:
 
 
 # Telling
+
+_counting: ContextVar[bool] = ContextVar("_counting", default=False)
+"""Whether the kernels of a call are counted."""
+COPIES = ("Memcpy", "Memset")
+
+
+class _StepError(BaseException):
+    """Ends a function of which the kernels are counted where it folds: they are those of one step."""
+
+    def __init__(self, step: Callable[[], Tree]) -> None:
+        self.step = step
+
+
+def _kernels(call: Callable[[], Tree], device: torch.device) -> int | None:
+    """Return how many kernels the profiler sees of a call on a GPU; None where it sees none, as it may not be allowed to."""
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CUDA]) as profile:
+        call()
+        torch.cuda.synchronize(device)
+    seen = [event.name for event in profile.events() if event.device_type == torch.autograd.DeviceType.CUDA]
+    return sum(not name.startswith(COPIES) for name in seen) or None
 
 
 @functools.cache

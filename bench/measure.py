@@ -109,6 +109,10 @@ class Call:
     def __call__(self) -> Tree:
         return self._problem.function(*self._arguments)
 
+    def launches(self) -> int | None:
+        """Return how many kernels a call starts, where the backend can tell."""
+        return self._backend.launches(self._problem.function, *self._arguments)
+
     def move(self) -> None:
         """Move the arguments, and what the next call allocates, to other places, where a library leaves the places to malloc."""
         if self._backend.name == "numpy":
@@ -221,6 +225,7 @@ def _prepared(case: Case, backend: Backend, budget_s: float, examples: int | Non
         **budget,
         "flops": started.problem.flops,
         "bytes": started.problem.bytes,
+        "launches": started.call.launches(),
         "result_dtype": "+".join(sorted({str(array.dtype) for array in outputs})),
         "subnormals": sum(_subnormals(array) for array in outputs),
     }

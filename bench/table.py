@@ -62,6 +62,7 @@ COLUMNS: dict[str, str] = {
     # work
     "flops": "int64",
     "bytes": "int64",
+    "launches": "float64",
     "gflop_per_s": "float64",
     "fraction_of_peak": "float64",
     "bound": "str",
@@ -104,9 +105,10 @@ COLUMNS: dict[str, str] = {
     "status": "str",
     "reason": "str",
 }
-LATER = ("_of_numpy", "_of_jax", "_over_float32")
-ADDED = {name: kind for name, kind in COLUMNS.items() if name == "precision" or any(part in name for part in LATER)}
-"""Columns that tables of this version may lack which were written before there were peers, or precisions."""
+LATER = ("precision", "launches")
+LATER_SPEEDUPS = ("_of_numpy", "_of_jax", "_over_float32")
+ADDED = {name: kind for name, kind in COLUMNS.items() if name in LATER or any(part in name for part in LATER_SPEEDUPS)}
+"""Columns that tables of this version may lack which were written before there were peers, precisions, or launches told."""
 SAMPLE_COLUMNS: dict[str, str] = {
     "run_id": "str",
     "workload": "str",

@@ -98,6 +98,18 @@ def a_fold_can_be_compiled(backend: Backend) -> None:
         _require_close(backend, f"a fold over {len(xs)} numbers", result, expected)
 
 
+@requirement
+def launches_are_told_or_not(backend: Backend) -> None:
+    """`launches` is None, or a whole number from 1 on, the same for every call; of a fold that of one step, for any number."""
+    xp = backend.xp
+    call = backend.compile(lambda x: xp.exp(x) + xp.sum(x))
+    fold = backend.compile(lambda x: backend.fold(lambda s, batch: (s * 0.5 + batch[0], (s,)), x[0, :], (x,)))
+    for function, what, sizes in ((call, "a call", (3, 3)), (fold, "a step of a fold", (20, 40))):
+        found = [backend.launches(function, backend.asarray(np.ones((n, 2)))) for n in sizes]
+        told = all(number is None or (isinstance(number, int) and number > 0) for number in found)
+        require(told and len(set(found)) == 1, f"{what} is told to start {found[0]!r}, and then {found[1]!r}")
+
+
 def require_loop(backend: Backend, steps: int, width: int, seed: int) -> None:
     """Require that a fold of so many steps on rows of that width is the loop: nested state, outputs of two shapes."""
     generator = np.random.default_rng(seed)

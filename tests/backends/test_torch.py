@@ -219,3 +219,28 @@ def test_the_blas_and_the_threads_are_those_of_torch():
     found = backends.get("torch:cpu").describe()
     assert found["blas"]
     assert found["threads"] >= 1
+
+
+# Kernels that are counted
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+def test_of_a_fold_the_kernels_of_one_step_are_counted(torch, compiled, monkeypatch):
+    module, counted = sys.modules[type(torch).__module__], []
+    monkeypatch.setattr(module, "_kernels", lambda call, device: counted.append(call()) or len(counted))
+    monkeypatch.setattr(type(torch), "_on_gpu", True)
+    make = torch.compile if compiled else lambda function: function
+    xs = torch.asarray([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]])
+
+    def fold(xs):
+        return torch.fold(lambda s, batch: (s + batch[0], (s,)), xs[0], (xs,))
+
+    assert torch.launches(make(fold), xs) == 1
+    (state, output) = counted[0]
+    assert (state.tolist(), [x.tolist() for x in output]) == ([2.0, 4.0], [[1.0, 2.0]])
+    assert torch.launches(make(lambda x: x * 2.0), xs) == 2
+    assert counted[1].tolist() == (xs * 2.0).tolist()
+
+
+def test_on_a_cpu_no_kernels_are_counted():
+    assert backends.get("torch:cpu").launches(lambda: None) is None

@@ -184,6 +184,7 @@ PLANTED = {
     ),
     "compile tells whether it compiles": lambda: with_members(NUMPY, compiles=True),
     "a compiled function leaves its arguments alone": lambda: compiling(overwriting),
+    "launches are told or not": lambda: with_members(NUMPY, launches=lambda function, x: x.shape[0]),
     "what was waited for is ready": lambda: with_members(NUMPY, ready=lambda tree: False),
     "what is fetched is there": lambda: with_members(NUMPY, to_numpy=np.zeros_like),
     "forward propagation agrees": lambda: with_functions(NUMPY, **TF32),

@@ -11,6 +11,7 @@ import backends
 from bench import driver, measure
 from bench.cases import CONTROL, Case
 from bench.measure import Stopwatch, UnmeasuredError, budget_agrees, prepare, seconds, settle
+from bench.selftest.faults import with_members
 
 SMALL = Case("forward", "coffee-2-3-1", "matmul", 400)
 
@@ -62,6 +63,12 @@ def test_settling_gives_up_on_one_that_never_rests(monkeypatch):
     with Stopwatch() as watch:
         settle()
     assert watch.seconds >= 0.02
+
+
+def test_the_launches_of_a_call_are_a_fact_where_the_backend_tells_them(numpy):
+    told = with_members(numpy, launches=lambda function, weights, x: len(x))
+    assert prepare(SMALL, told, 1.0).facts["launches"] == 400
+    assert prepare(SMALL, numpy, 1.0).facts["launches"] is None
 
 
 def test_preparing_a_case_tells_every_part_of_its_time_budget(backend):

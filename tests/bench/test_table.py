@@ -1,5 +1,6 @@
 import dataclasses
 import json
+import math
 
 import pandas as pd
 import pytest
@@ -67,6 +68,15 @@ def test_a_table_without_any_figure_keeps_its_dtypes_too(tmp_path, measurements,
     frame = summarise(measurements[3:], run)
     write_results(tmp_path, frame, [], {})
     assert {name: str(dtype) for name, dtype in pd.read_csv(tmp_path / "summary.csv").dtypes.items()} == COLUMNS
+
+
+def test_launches_are_told_where_they_were_counted_and_else_left_blank(tmp_path, run):
+    counted = [
+        measured("matmul", "cupy:gpu:0", 4e-5, launches=12),
+        measured("matmul", "numpy:cpu", 4e-5, launches=None),
+    ]
+    write_results(tmp_path, summarise(counted, run), [], {})
+    assert read_results(tmp_path)["launches"].tolist() == pytest.approx([12.0, math.nan], nan_ok=True)
 
 
 def test_speed_ups_are_for_each_example_against_numpys_loop(measurements, run):

@@ -1,0 +1,269 @@
+"""A step as the calls that it makes, for libraries without a compiler: what is written where, and when a recording is believed.
+
+A recording holds the calls of one step, each with the array that its result was put into; views stay what they are, views of
+these arrays. So the memory says what depends on what, and a program that makes the same calls on the same arrays gives the same
+numbers. The first runs of a program are checked against the step itself.
+"""
+
+from __future__ import annotations
+
+import itertools
+import sys
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+
+from backends.base import Array, Step, Tree, first_batch, first_line, leaves
+
+
+class UnrecordableError(Exception):
+    """A step does something that cannot be replayed, as told by the message."""
+
+
+@dataclass(eq=False)
+class Call:
+    """A call whose result goes into `out`."""
+
+    function: Any
+    inputs: list[Any]
+    """Arrays and numbers, in the order in which the function takes them."""
+    out: Array
+    elementwise: bool = False
+    """Whether each number of the result needs only what stands at its own place in the inputs."""
+    joins: bool = False
+    """Whether it concatenates its inputs."""
+
+    @property
+    def reads(self) -> list[Array]:
+        """The arrays among the inputs."""
+        return [x for x in self.inputs if is_array(x)]
+
+
+class Tape(Protocol):
+    """The calls of a step in their order, as a library lets them be taken down."""
+
+    calls: list[Any]
+
+    def array(self, x: Array) -> Any:
+        """Return an array that is recorded from now on."""
+
+    def plain(self, x: Any) -> Array:
+        """Return a recorded array as the library has it."""
+
+    def copy(self, x: Array, out: Array) -> Call:
+        """Return the call that copies an array, which is elementwise."""
+
+
+class Recording(ABC):
+    """A step on arrays of certain shapes, ready to be run again.
+
+    `state` holds the arrays of the state, which a run changes; `batch` and `output` those of the step that was recorded.
+    """
+
+    def __init__(self, step: Step, state: Tree, batch: tuple[Array, ...], tape: Tape, library: Any) -> None:
+        """Record a step; raise UnrecordableError where that cannot be done. `library` is NumPy or what has its functions."""
+        self.state: list[Array] = [library.array(array, order="C") for array in leaves(state)]
+        self.batch: list[Array] = [library.array(array, order="C") for array in batch]
+        after, output = step(rebuilt(state, map(tape.array, self.state)), tuple(map(tape.array, self.batch)))
+        final = [tape.plain(array) for array in leaves(after)]
+        if [(x.shape, x.dtype) for x in final] != [(x.shape, x.dtype) for x in self.state]:
+            raise UnrecordableError("a state that does not keep its shapes and dtypes")
+        self.output: list[Array] = []
+        for x in map(tape.plain, output):
+            if not self.may_stay(x, tape.calls):
+                tape.calls.append(tape.copy(x, library.empty(x.shape, x.dtype)))
+                x = tape.calls[-1].out
+            self.output.append(x)
+        self.build(in_place(joined(tape.calls, self.output), self.state, final, self.output, tape.copy))
+
+    def may_stay(self, x: Array, calls: list[Any]) -> bool:
+        """Tell whether an output may be read where it is: not where the state is, which changes before that."""
+        return not any(overlap(x, y) for y in self.state)
+
+    @abstractmethod
+    def build(self, calls: list[Any]) -> None:
+        """Make a program of the calls, which are in their places and in their order."""
+
+    @abstractmethod
+    def run(self, data: tuple[Array, ...], order: Array | None) -> tuple[Array, ...]:
+        """Take the steps of a fold over `data`, from `state` on, and return the outputs, stacked."""
+
+
+Known = dict[Any, Recording | None]
+"""By the shapes and dtypes of state and batch: a step's recording, or None where it has none."""
+
+
+def fold(
+    step: Step,
+    state: Tree,
+    data: tuple[Array, ...],
+    order: Array | None,
+    known: Known,
+    record: Callable[..., Recording],
+    library: Any,
+) -> tuple[Tree, Tree]:
+    """Fold as `Backend.fold` does, by a recording of the first step; `known` keeps the recordings of this step.
+
+    `record` makes one of step, state and batch, and `library` is NumPy or what has its functions. Raises UnrecordableError, with
+    nothing changed, for a step that cannot be replayed.
+    """
+    if not len(data[0] if order is None else order):
+        raise UnrecordableError("no step")
+    first = tuple(map(library.asarray, first_batch(library, data, order)))
+    recording = find(step, state, first, known, record, library)
+    _start(recording, state)
+    outputs = recording.run(data, order)
+    return rebuilt(state, (array.copy() for array in recording.state)), outputs
+
+
+def find(
+    step: Step, state: Tree, batch: tuple[Array, ...], known: Known, record: Callable[..., Recording], library: Any
+) -> Recording:
+    """Return the step's recording for arrays of such shapes and dtypes, made and checked where there is none yet."""
+    shapes = tuple((x.shape, x.dtype) for x in (*map(library.asarray, leaves(state)), *batch))
+    if shapes not in known:
+        known[shapes] = None  # until it has passed; who was refused is not tried again
+        known[shapes] = _checked(step, state, batch, record, library)
+    recording = known[shapes]
+    if recording is None:
+        raise UnrecordableError("a step that was refused before")
+    return recording
+
+
+def _start(recording: Recording, state: Tree) -> None:
+    for buffer, array in zip(recording.state, leaves(state), strict=True):
+        buffer[...] = array
+
+
+def _checked(
+    step: Step, state: Tree, batch: tuple[Array, ...], record: Callable[..., Recording], library: Any
+) -> Recording:
+    """Return a recording that has shown, on other numbers than it was made with, that it does what the step does."""
+    try:
+        recording = record(step, state, batch)
+    except UnrecordableError:
+        raise
+    except Exception as error:  # a fault of the step's own comes up again where it runs as it is written
+        raise UnrecordableError(f"a step that cannot be recorded: {first_line(error)}") from error
+    turned = tuple(array[::-1] if array.ndim else array for array in batch)
+    after, first = step(state, turned)
+    after, second = step(after, batch)
+    _start(recording, state)
+    try:
+        outputs = recording.run(tuple(map(library.stack, zip(turned, batch, strict=True))), None)
+    except Exception as error:  # the library's own and its compiler's
+        raise UnrecordableError(f"a step whose program fails: {first_line(error)}") from error
+    expected = [*leaves(after), *map(library.stack, zip(first, second, strict=True))]
+    if not all(_agree(*pair, library) for pair in zip((*recording.state, *outputs), expected, strict=True)):
+        raise UnrecordableError("a step whose replay gives other numbers")
+    return recording
+
+
+def _agree(found: Array, expected: Array, library: Any) -> bool:
+    """Tell whether two arrays are equal to half of their digits: a constant that should have changed is further off."""
+    if found.dtype.kind != "f":
+        return bool(library.array_equal(found, expected))
+    tolerance = float(np.finfo(found.dtype).eps) ** 0.5
+    finite = library.where(library.isfinite(expected), expected, 0.0)
+    largest = float(library.abs(finite).max()) if expected.size else 0.0
+    return bool(library.allclose(found, expected, rtol=tolerance, atol=tolerance * largest, equal_nan=True))
+
+
+def joined(calls: list[Any], output: list[Array]) -> list[Any]:
+    """Return calls that make the parts of a concatenated vector in their places, where each is whole and read as such."""
+    for join in [call for call in calls if call.joins and call.out.ndim == 1]:
+        ends = itertools.accumulate(len(part) for part in join.inputs)
+        makers = [_maker_to_move(part, join, calls, output) for part in join.inputs]
+        if None in makers or len(set(makers)) < len(makers):
+            continue
+        for maker, part, end in zip(makers, join.inputs, ends, strict=True):
+            assert maker is not None
+            place = join.out[end - len(part) : end].reshape(maker.out.shape)
+            _redirect(calls, maker.out, place)
+            maker.out = place
+        calls = [call for call in calls if call is not join]
+    return calls
+
+
+def _maker_to_move(part: Array, join: Call, calls: list[Call], output: list[Array]) -> Call | None:
+    """Return the call whose whole result a part is, if its result may lie elsewhere."""
+    for maker in calls:
+        if maker.out.size == part.size and address(maker.out) == address(part) and maker.out.flags.c_contiguous:
+            reads = [x for call in calls if call is not join for x in call.reads]
+            views = [x for x in (*reads, *output) if overlap(x, part) and not same(x, maker.out)]
+            return None if views or any(same(x, maker.out) for x in output) else maker
+    return None
+
+
+def _redirect(calls: list[Call], old: Array, new: Array) -> None:
+    """Let every call that reads one array read another."""
+    for call in calls:
+        call.inputs = [new if is_array(x) and same(x, old) else x for x in call.inputs]
+
+
+def in_place(
+    calls: list[Any],
+    before: list[Array],
+    after: list[Array],
+    output: list[Array],
+    copy: Callable[[Array, Array], Call],
+) -> list[Any]:
+    """Return calls that leave the state after the step where it was before: written there at once, or copied in the end."""
+    copies = []
+    for old, new in zip(before, after, strict=True):
+        if same(old, new):
+            continue
+        if any(overlap(new, other) for other in before):
+            raise UnrecordableError("a state whose parts change places")
+        maker = next((i for i, call in enumerate(calls) if call.elementwise and same(call.out, new)), None)
+        if maker is not None and _may_overwrite(calls, maker, old, new, output):
+            _redirect(calls[maker:], calls[maker].out, old)
+            calls[maker].out = old
+        else:
+            copies.append(copy(new, old))
+    return [*calls, *copies]
+
+
+def _may_overwrite(calls: list[Call], maker: int, old: Array, new: Array, output: list[Array]) -> bool:
+    """Tell whether nobody reads the old array after the new one is made, or the new one but as a whole."""
+    for call in calls[maker + 1 :]:
+        for x in call.reads:
+            if overlap(x, old) or (overlap(x, new) and not same(x, new)):
+                return False
+    others = [x for x in calls[maker].reads if overlap(x, old)]
+    return all(same(x, old) for x in others) and not any(overlap(x, y) for x in output for y in (old, new))
+
+
+def is_array(x: Any) -> bool:
+    """Tell an input that is an array from a number of Python's."""
+    return not isinstance(x, bool | int | float)
+
+
+def same(x: Array, y: Array) -> bool:
+    """Tell whether two arrays are one place in one form."""
+    return address(x) == address(y) and x.shape == y.shape and x.strides == y.strides and x.dtype == y.dtype
+
+
+def overlap(x: Array, y: Array) -> bool:
+    """Tell whether two arrays may share memory, as their library tells it from where they begin and end."""
+    return bool(sys.modules[type(x).__module__].may_share_memory(x, y))
+
+
+def address(x: Array) -> int:
+    """Return where the first number of an array lies: NumPy's way to ask, or CuPy's."""
+    return x.ctypes.data if isinstance(x, np.ndarray) else x.data.ptr
+
+
+def rebuilt(tree: Tree, arrays: Iterator[Array]) -> Tree:
+    """Return a tree of that form with other arrays."""
+    if isinstance(tree, dict):
+        return {name: rebuilt(branch, arrays) for name, branch in tree.items()}
+    if tree is None:
+        return None
+    if isinstance(tree, tuple | list):
+        branches = [rebuilt(branch, arrays) for branch in tree]
+        return type(tree)(*branches) if hasattr(tree, "_fields") else type(tree)(branches)
+    return next(arrays)
