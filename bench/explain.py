@@ -83,8 +83,9 @@ class Step(NamedTuple):
 
 @dataclass(frozen=True)
 class Explanation:
-    """A workload on a network: its steps, two at least, and why the others are missing."""
+    """A workload on a network, and its kind of work: its steps, two at least, and why the others are missing."""
 
+    kind: str
     workload: str
     network: str
     steps: tuple[Step, ...]
@@ -94,7 +95,7 @@ class Explanation:
     @property
     def title(self) -> str:
         """What is explained."""
-        return f"{TITLES.get(self.workload, self.workload)} {self.network}".removesuffix(" -")
+        return f"{TITLES.get(self.kind, self.workload)} {self.network}".removesuffix(" -")
 
     def ran(self, step: Step) -> str:
         """Return what ran in a step of it, with the precision where that is another than float32, or changes."""
@@ -174,7 +175,8 @@ def _explanation(
     workload: str, network: str, group: list[Measurement], rivals: Rivals, backend: str | None
 ) -> Explanation | None:
     """Return the steps of a group, or None where there are no two, or no two processes have them all."""
-    chain, missing = _chain(workload, group, rivals, backend)
+    kind = group[0].case.kind
+    chain, missing = _chain(kind, group, backend)
     own_logs = [dict(zip(m.blocks, statistics.process_logs(m.blocks), strict=True)) for m in chain.values()]
     shared = sorted(set.intersection(*map(set, own_logs))) if own_logs else []
     if len(chain) < 2 or len(shared) < 2:
@@ -187,7 +189,7 @@ def _explanation(
                 name,
                 own,
                 statistics.over_processes(logs[number]).scaled(
-                    1 if workload in ONE_EXAMPLE else own.case.examples(own.examples)
+                    1 if kind in ONE_EXAMPLE else own.case.examples(own.examples)
                 ),
                 _ratio(logs[max(0, number - 1)], logs[number]),
                 _ratio(logs[0], logs[number]),
@@ -195,22 +197,20 @@ def _explanation(
             )
         )
         before = own
-    return Explanation(workload, network, tuple(steps), missing, len(shared))
+    return Explanation(kind, workload, network, tuple(steps), missing, len(shared))
 
 
 def _ratio(before: list[float], after: list[float]) -> Estimate:
     return statistics.over_processes([a - b for a, b in zip(before, after, strict=True)])
 
 
-def _chain(
-    workload: str, group: list[Measurement], rivals: Rivals, backend: str | None
-) -> tuple[dict[str, Measurement], dict[str, str]]:
+def _chain(kind: str, group: list[Measurement], backend: str | None) -> tuple[dict[str, Measurement], dict[str, str]]:
     """Return the measurement of each step that a group has, and of the others why it has none."""
     widest = next(precision for precision in PRECISIONS if any(own.case.precision == precision for own in group))
     full = [own for own in group if own.case.precision == widest]
-    ours = (OURS[workload],) if workload in OURS else EAGER
+    ours = (OURS[kind],) if kind in OURS else EAGER
     # A library that compiles runs an epoch and a prediction compiled; they have no other implementation.
-    compiled = ours if workload in OURS else ("compiled",)
+    compiled = ours if kind in OURS else ("compiled",)
     numpy = [own for own in full if own.spec.startswith("numpy:")]
     others = [own for own in full if own not in numpy and backend in (None, own.identity["backend"])]
     candidates = {
@@ -237,9 +237,9 @@ def _chain(
     return chain, missing
 
 
-def called(step: str, workload: str) -> str:
-    """Return what a step of a workload is called."""
-    return STEPS[step] if workload in ONE_EXAMPLE else OTHERWISE.get(step, STEPS[step])
+def called(step: str, kind: str) -> str:
+    """Return what a step of a kind of work is called."""
+    return STEPS[step] if kind in ONE_EXAMPLE else OTHERWISE.get(step, STEPS[step])
 
 
 def _on_cpu(own: Measurement) -> bool:
@@ -255,7 +255,7 @@ def sentences(own: Explanation) -> Iterator[str]:
         yield f"{_what(step, own)[0].upper()}{_what(step, own)[1:]}: {_change(step.factor)}.{unlike}"
     yield f"All together: {_change(own.whole)}. That is the product of the {_factors(own)}, exactly."
     for name, reason in own.missing.items():
-        yield f"Not measured: {called(name, own.workload)} ({reason})."
+        yield f"Not measured: {called(name, own.kind)} ({reason})."
 
 
 def _what(step: Step, own: Explanation) -> str:
@@ -263,10 +263,10 @@ def _what(step: Step, own: Explanation) -> str:
     spec, implementation = step.measurement.spec, step.measurement.case.implementation
     library = LIBRARIES.get(spec.partition(":")[0], spec.partition(":")[0])
     if step.name == "loop":
-        by_hand = "the course's loop over units" if own.workload in ONE_EXAMPLE else "plain NumPy, written by hand"
+        by_hand = "the course's loop over units" if own.kind in ONE_EXAMPLE else "plain NumPy, written by hand"
         return by_hand if implementation == "hand_written" else "a Python loop over units"
     if step.name == "matmul":
-        if own.workload in OURS:
+        if own.kind in OURS:
             return f"the same network in core, on NumPy ({implementation})"
         return "matrix products in NumPy" if implementation == "matmul" else f"{own.workload} in NumPy"
     if step.name == "compiled":
@@ -297,7 +297,7 @@ def _factors(own: Explanation) -> str:
 
 
 def _unit(own: Explanation) -> str:
-    return "an example" if own.workload in ONE_EXAMPLE else "an epoch" if own.workload == "epoch" else "a call"
+    return "an example" if own.kind in ONE_EXAMPLE else "an epoch" if own.kind == "epoch" else "a call"
 
 
 def rows(explained: Explained) -> list[Row]:
@@ -371,7 +371,7 @@ def _bars(own: Explanation, steps: list[Row]) -> Any:
     import altair as alt
 
     values = [bar(own, row) for row in steps]
-    missing = ", ".join(called(name, own.workload) for name in own.missing)
+    missing = ", ".join(called(name, own.kind) for name in own.missing)
     title = alt.TitleParams(own.title, subtitle=f"not measured: {missing}" if missing else "", anchor="start")
     y = alt.Y("label:N", sort=[value["label"] for value in values], title=None, axis=alt.Axis(labelLimit=240))
     ends = [value[name] for value in values for name in ("start", "end", "low", "high")]
@@ -397,7 +397,7 @@ def bar(own: Explanation, row: Row) -> Row:
     factor = Estimate(row["factor"], row["factor_ci_low"], row["factor_ci_high"])
     low, high = row["start"] * factor.low, row["start"] * factor.high
     return {
-        "label": f"{called(row['step'], own.workload)}, {row['ran']}" if row["ran"] else row["step"],
+        "label": f"{called(row['step'], own.kind)}, {row['ran']}" if row["ran"] else row["step"],
         "kind": "whole" if row["step"] == "whole" else row["verdict"],
         "text": f"{with_interval(factor, False)} {Text.from_markup(MARKS.get(row['verdict'], '')).plain}",
         "start": row["start"],
@@ -480,10 +480,10 @@ def _table(own: Explanation) -> Table:
         unlike = "≠" if step.unlike else ""
         factor = f"{with_interval(step.factor, False)} {MARKS[step.verdict]}{unlike}" if number else ""
         table.add_row(
-            called(step.name, own.workload), own.ran(step), scaled(step.seconds.value), factor, times(step.so_far.value)
+            called(step.name, own.kind), own.ran(step), scaled(step.seconds.value), factor, times(step.so_far.value)
         )
     for name in own.missing:
-        table.add_row(called(name, own.workload), "not measured")
+        table.add_row(called(name, own.kind), "not measured")
     whole = f"{with_interval(own.whole, False)} {MARKS[statistics.verdict(own.whole)]}"
     table.add_row("whole", "", "", whole, times(own.whole.value), style="bold")
     return table

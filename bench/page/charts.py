@@ -234,7 +234,7 @@ def _roofs(run: Run, rows: list[Row], span: list[float], runs: Sequence[Run]) ->
     """Yield each roof of a run in words and as a line over the span; products that beat it raise it, as in the table."""
     roofs = Roofs.of((spec.partition(":")[2], rates) for spec, rates in run.machine.get("roofs", {}).items())
     for row in rows:
-        if row["workload"] == "matmul" and roofs.bytes_per_s:
+        if row["kind"] == "matmul" and roofs.bytes_per_s:
             roofs.raise_to(row["device"], row["precision"], row["gflop_per_s"] * 1e9)
     for kind, precision in dict.fromkeys((roof.kind(row["device"]), row["precision"]) for row in rows):
         peak, copied = roofs.flops_per_s.get((kind, precision)), roofs.bytes_per_s.get(kind)

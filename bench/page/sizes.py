@@ -8,6 +8,7 @@ from typing import Any
 
 import altair as alt
 
+from bench.cases import FUNCTION
 from bench.functions import axis_values
 from bench.page.crossings import Crossing, crossings
 from bench.page.drawing import (
@@ -68,16 +69,16 @@ def sizes(runs: Sequence[Run]) -> Iterator[Chart]:
 
 
 def _of_suites(rows: list[Row]) -> Iterator[Sweep]:
-    products = [(row["batch_size"], row) for row in rows if row["workload"] == "matmul"]
+    products = [(row["batch_size"], row) for row in rows if row["kind"] == "matmul"]
     yield Sweep("products", "Time of a square product against its size", "rows and columns, n", products)
-    for workload, title in KINDS.items():
-        own = [(row["parameters"], row) for row in rows if row["workload"] == workload]
-        yield Sweep(workload, title, "weights of the network", own, alone=False)
+    for kind, title in KINDS.items():
+        own = [(row["parameters"], row) for row in rows if row["kind"] == kind]
+        yield Sweep(kind, title, "weights of the network", own, alone=False)
 
 
 def _of_functions(rows: list[Row]) -> Iterator[Sweep]:
     """Yield, for each axis of numbers of each function, what differs in it alone: a sweep for each combination of the others."""
-    valued = [(row["workload"], axis_values(row["network"]), row) for row in rows]
+    valued = [(row["workload"], axis_values(row["network"]), row) for row in rows if row["kind"] == FUNCTION]
     for function, axis in dict.fromkeys((function, axis) for function, values, _ in valued for axis in values):
         found: dict[str, list[tuple[Any, Row]]] = {}
         for values, row in ((values, row) for name, values, row in valued if name == function and axis in values):
@@ -169,7 +170,7 @@ def _on_crossings(sweep: Sweep, sentences: list[str]) -> str:
 
 
 def _line(row: Row) -> str:
-    return in_precision(row["spec"] if row["workload"] == "matmul" else f"{row['spec']} {row['implementation']}", row)
+    return in_precision(row["spec"] if row["kind"] == "matmul" else f"{row['spec']} {row['implementation']}", row)
 
 
 def _ends(name: str, points: list[Row]) -> str:

@@ -10,7 +10,7 @@ import sys
 import pytest
 
 from bench import explain
-from bench.cases import CONTROL, Case
+from bench.cases import CONTROL, WORKLOADS, Case
 from bench.cli import main
 from bench.compare.changes import Tables
 from bench.measurement import Measurement
@@ -39,7 +39,8 @@ PRODUCTS = {32: (1e-6, 9e-6), 128: (2e-5, 5e-5), 512: (8e-4, 5e-4), 2048: (5e-2,
 
 
 def measured(workload, network, implementation, spec, seconds, batch_size=400, dtype="float32", **facts):
-    case = Case(workload, network, implementation, batch_size, dtype)
+    source = "" if workload in WORKLOADS else "own.py"
+    case = Case(workload, network, implementation, batch_size, dtype, source=source)
     samples = [(p, r, seconds * (1 + 0.002 * p) * (1 + 0.001 * r)) for p in range(3) for r in range(4)]
     return Measurement(case, spec, facts=[FACTS | {"batch_size": batch_size} | facts] * 3, samples=samples)
 
