@@ -9,11 +9,12 @@ import sys
 from collections.abc import Sequence
 
 from backends import ArraybenchError
-from bench import completion, crossover, explain, run, scaling
+from bench import completion, crossover, run, scaling
 from bench.arguments import INTERRUPTED, WRONG_CALL, Parser, add_help
 from bench.compare import command as compare
 from bench.conform import command as conform
 from bench.doctor import command as doctor
+from bench.explain import command as explain
 from bench.page import command as page
 from bench.selftest import command as selftest
 

@@ -7,8 +7,10 @@ from collections.abc import Iterator, Sequence
 import altair as alt
 
 from bench.compare.changes import Tables
-from bench.explain import Explained, Explanation, bar, called, explain_all, sentences
-from bench.explain import rows as rows_of
+from bench.explain.picture import bar
+from bench.explain.report import called, sentences
+from bench.explain.steps import Explained, Explanation, explain_all
+from bench.explain.steps import rows as rows_of
 from bench.page.drawing import Chart, declaration, file_name, log_domain, log_ticks, row_id, rows_axis
 from bench.page.palette import VERDICTS, colour
 from bench.page.runs import Run

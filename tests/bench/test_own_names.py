@@ -8,11 +8,12 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
-from bench import explain, read_results, report
+from bench import read_results, report
 from bench.cases import FUNCTION, WORKLOADS, Case
 from bench.cli import main
 from bench.compare import report as compared
 from bench.compare.changes import Tables, name
+from bench.explain.steps import explain
 from bench.measurement import Measurement
 from bench.results import Run, sample_rows, summarise
 from bench.table import write_results
@@ -167,4 +168,4 @@ def test_in_a_table_from_before_there_were_sources_names_decide(compiled, tmp_pa
 
 
 def test_an_explanation_knows_the_kind_of_its_work(compiled):
-    assert {own.kind for own in explain.explain(Tables.read(compiled)).told} == {FUNCTION}
+    assert {own.kind for own in explain(Tables.read(compiled)).told} == {FUNCTION}

@@ -9,10 +9,11 @@ import sys
 
 import pytest
 
-from bench import explain
 from bench.cases import CONTROL, WORKLOADS, Case
 from bench.cli import main
 from bench.compare.changes import Tables
+from bench.explain.report import sentences
+from bench.explain.steps import explain
 from bench.measurement import Measurement
 from bench.page import runs as reader
 from bench.page import tables, verdicts
@@ -399,8 +400,8 @@ def test_a_waterfall_has_the_steps_of_every_network_in_words_and_figures(folder)
     chart = by_name(folder)["waterfall-forward"]
     assert [heading for heading, _ in chart.told] == ["forward coffee-2-3-1", "forward wide-784-512-512-10"]
     (run,) = reader.read([folder])
-    own = explain.explain(Tables.read(run.folder), network="coffee*").told[0]
-    assert chart.told[0][1] == tuple(explain.sentences(own))
+    own = explain(Tables.read(run.folder), network="coffee*").told[0]
+    assert chart.told[0][1] == tuple(sentences(own))
     rows = [[cell.text for cell in row] for row in chart.table.rows][:4]
     assert [row[1] for row in rows] == ["loop", "matmul", "compiled", "all together"]
     assert [row[4] for row in rows] == ["1x BASELINE", "100x ▲ FASTER", "2x ▲ FASTER", "200x ▲ FASTER"]
