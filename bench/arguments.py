@@ -17,14 +17,28 @@ EVERYWHERE = {
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser that says in one sentence what is wrong, and names what comes nearest to a word that it does not know."""
+    """A parser that says in one sentence what is wrong, and names what comes nearest to a word that it does not know.
+
+    `declare` declares its options when they are first asked for: a command's module is not imported for another command.
+    """
+
+    def __init__(self, *arguments: Any, declare: Callable[[Parser], None] | None = None, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._declare = declare
+
+    def declared(self) -> Parser:
+        """Return the parser with all its options."""
+        declare, self._declare = self._declare, None
+        if declare:
+            declare(self)
+        return self
 
     def error(self, message: str) -> Never:
         self.exit(WRONG_CALL, f"{self.prog}: {message}; {self.prog} --help tells more\n")
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         """Parse, and refuse what is left over here, where the command is known, not in the parser above it."""
-        found, rest = super().parse_known_args(args, namespace)
+        found, rest = super(Parser, self.declared()).parse_known_args(args, namespace)
         if rest:
             self.error(
                 _unknown("option" if rest[0].startswith("-") else "argument", rest[0], self._option_string_actions)

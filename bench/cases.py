@@ -25,6 +25,10 @@ PRECISIONS: dict[str, dict[str, Any]] = {
 """In what a case may be computed, widest first, and what of a case says so."""
 PRECISION_SIZES = (256, 512, 1024, 2048)
 
+WORKLOADS = ("forward", "backward", "step", "epoch", "predict", "row", "matmul")
+"""The kinds of work of this project's own cases."""
+FUNCTION = "function"
+"""The kind of work of a function of a user's own, whatever it is called."""
 CONTROL = "again"
 """NumPy's `matmul` once more, in a process of its own: what differs between the two is the run's own error."""
 CONTROLLED = (f"forward/{DIGITS.name}", "matmul/square-512")
@@ -70,6 +74,11 @@ class Case:
         return f"{self.workload}/{self.network}"
 
     @property
+    def kind(self) -> str:
+        """The kind of work, of `WORKLOADS` or `FUNCTION`: ask for this, as a user's function may have any name."""
+        return FUNCTION if self.source else self.workload
+
+    @property
     def precision(self) -> str:
         """What it is computed in, one of `PRECISIONS`."""
         return "tf32" if self.tf32 else self.dtype
@@ -77,11 +86,11 @@ class Case:
     @property
     def result_dtype(self) -> str:
         """The dtype of the results. A step in bfloat16 keeps its state in float32, so that small updates are not lost."""
-        return "float32" if (self.workload, self.dtype) == ("step", "bfloat16") else self.dtype
+        return "float32" if (self.kind, self.dtype) == ("step", "bfloat16") else self.dtype
 
     def examples(self, batch_size: int) -> int:
         """Return how many examples a call with that batch size goes through: all of them, in an epoch."""
-        return EPOCHS[self.network] if self.workload == "epoch" else batch_size
+        return EPOCHS[self.network] if self.kind == "epoch" else batch_size
 
     def on(self, spec: str) -> bool:
         """Tell whether the table has a row for it there.

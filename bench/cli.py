@@ -3,32 +3,29 @@
 from __future__ import annotations
 
 import argparse
+import importlib
 import importlib.metadata
 import os
 import sys
 from collections.abc import Sequence
+from functools import partial
 
 from backends import ArraybenchError
-from bench import completion, crossover, explain, run, scaling
 from bench.arguments import INTERRUPTED, WRONG_CALL, Parser, add_help
-from bench.compare import command as compare
-from bench.conform import command as conform
-from bench.doctor import command as doctor
-from bench.page import command as page
-from bench.selftest import command as selftest
 
 COMMANDS = {
-    "run": (run.add_arguments, "measure every case on every usable backend, and write the tables"),
-    "compare": (compare.add_arguments, "tell what is faster or slower in one run than in another"),
-    "report": (page.add_arguments, "write one page of one run or several, with charts; it opens offline"),
-    "conform": (conform.add_arguments, "check that a backend keeps to what every backend must"),
-    "doctor": (doctor.add_arguments, "say what holds this machine back, and what to type"),
-    "scaling": (scaling.add_arguments, "how a time grows with rows, batch and width: a fitted exponent for each"),
-    "crossover": (crossover.add_arguments, "the size from which on one backend is faster than another, by bisection"),
-    "explain": (explain.add_arguments, "a speed-up as the product of its steps, from the loop to the GPU"),
-    "selftest": (selftest.add_arguments, "try the benchmark itself: its verdicts, its gate, what a killed run loses"),
-    "completion": (completion.add_arguments, "print a script by which a shell completes commands, options and files"),
+    "run": ("bench.run", "measure every case on every usable backend, and write the tables"),
+    "compare": ("bench.compare.command", "tell what is faster or slower in one run than in another"),
+    "report": ("bench.page.command", "write one page of one run or several, with charts; it opens offline"),
+    "conform": ("bench.conform.command", "check that a backend keeps to what every backend must"),
+    "doctor": ("bench.doctor.command", "say what holds this machine back, and what to type"),
+    "scaling": ("bench.scaling", "how a time grows with rows, batch and width: a fitted exponent for each"),
+    "crossover": ("bench.crossover", "the size from which on one backend is faster than another, by bisection"),
+    "explain": ("bench.explain.command", "a speed-up as the product of its steps, from the loop to the GPU"),
+    "selftest": ("bench.selftest.command", "try the benchmark itself: its verdicts, its gate, what a killed run loses"),
+    "completion": ("bench.completion", "print a script by which a shell completes commands, options and files"),
 }
+"""Each with its module, which is imported when the command is chosen, and its purpose."""
 EXAMPLES = (
     ("arraybench run --quick", "measure a few cases on every backend that works here"),
     ("arraybench doctor", "what holds this machine back, and what to type"),
@@ -43,8 +40,8 @@ STATUSES = {
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit status, which the help of each command explains."""
-    options = parser().parse_args(arguments)
     try:
+        options = parser().parse_args(arguments)
         exit_status = options.command(options)
         sys.stdout.flush()
         return exit_status
@@ -66,9 +63,14 @@ def parser() -> argparse.ArgumentParser:
     parser.set_defaults(parser=parser)  # of which `completion` makes its script
     parser.add_argument("--version", action="version", version=_version())
     commands = parser.add_subparsers(required=True, metavar="command")
-    for name, (add_arguments, purpose) in COMMANDS.items():
-        add_arguments(commands.add_parser(name, help=purpose, description=f"{purpose[0].upper()}{purpose[1:]}."))
+    for name, (module, purpose) in COMMANDS.items():
+        description = f"{purpose[0].upper()}{purpose[1:]}."
+        commands.add_parser(name, help=purpose, description=description, declare=partial(_declare, module))
     return parser
+
+
+def _declare(module: str, parser: argparse.ArgumentParser) -> None:
+    importlib.import_module(module).add_arguments(parser)
 
 
 def _version() -> str:

@@ -17,7 +17,7 @@ EAGER = ("matmul", "eager")
 """What a library is called for as it is, of the ladder and of a user's function."""
 COMPILED = ("compiled", "fold")
 OURS = {"epoch": "fold", "predict": "predict", "row": "call"}
-"""What of this project its peers are compared with, by workload."""
+"""What of this project its peers are compared with, by kind of work."""
 OURS_ON = ("numpy", "jax")
 """The backends on which they are."""
 KEYS = ("dtype", "result_dtype", "matmul_precision", "threads", "subnormals")
@@ -78,7 +78,7 @@ class Rivals:
         return {
             specs[m.spec]: m
             for m in self._beside(own)
-            if m.spec in specs and m.case.implementation == OURS[own.case.workload]
+            if m.spec in specs and m.case.implementation == OURS[own.case.kind]
         }
 
     def narrow(self, own: Measurement) -> bool:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import shtab
 
-from bench.arguments import add_help
+from bench.arguments import Parser, add_help
 
 EXAMPLES = (
     ('eval "$(arraybench completion bash)"', "bash, this session"),
@@ -40,10 +40,10 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _actions(parser: argparse.ArgumentParser) -> Iterator[argparse.Action]:
+def _actions(parser: Parser) -> Iterator[argparse.Action]:
     """Yield what a parser and the parsers of its commands take."""
     for action in parser._actions:
         yield action
         if isinstance(action, argparse._SubParsersAction):
             for own in action.choices.values():
-                yield from _actions(own)
+                yield from _actions(own.declared())

@@ -8,7 +8,7 @@ import itertools
 import math
 import re
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, partial
 from numbers import Integral
@@ -83,12 +83,19 @@ class Declared:
         An axis of positive whole numbers has every other positive whole number too, listed or not: so there are sizes between.
         """
         axes = {name: values for name, values in self.axes.items() if name != "dtype"}
-        pattern = ",".join(f"{re.escape(name)}=({_texts(values)})" for name, values in axes.items())
-        found = re.fullmatch(pattern or "-", label)
-        if found is None or dtype not in map(str, self.axes.get("dtype", [DTYPE])):
+        texts = axis_texts(label, axes)
+        known = {
+            name: _value(values, texts[name])
+            for name, values in axes.items()
+            if name in texts and re.fullmatch(_texts(values), texts[name])
+        }
+        if (
+            list(known) != list(axes)
+            or _label(known) != label
+            or dtype not in map(str, self.axes.get("dtype", [DTYPE]))
+        ):
             return None
-        texts = zip(axes.items(), found.groups(), strict=True)
-        return {"dtype": dtype} | {name: _value(values, text) for (name, values), text in texts}
+        return {"dtype": dtype} | known
 
 
 def case(
@@ -247,11 +254,20 @@ def _label(values: Values) -> str:
     return ",".join(f"{name}={value}" for name, value in values.items() if name != "dtype") or "-"
 
 
-def axis_values(label: str) -> dict[str, int | float | str]:
-    """Return the axes' values that a label is made of, those that are numbers as numbers; nothing where it has no axis."""
-    names = list(re.finditer(r"(?:^|,)([^\W\d]\w*)=", label))
+def axis_texts(label: str, axes: Iterable[str] = ()) -> dict[str, str]:
+    """Return the values, as text, of the axes that a label is made of: of these, or of whatever may be an axis's name.
+
+    Nothing where it has no axis.
+    """
+    name = "|".join(map(re.escape, axes)) or r"[^\W\d]\w*"
+    names = list(re.finditer(f"(?:^|,)({name})=", label))
     ends = [*(name.start() for name in names[1:]), len(label)]
-    return {name[1]: _number(label[name.end() : end]) for name, end in zip(names, ends, strict=False)}
+    return {name[1]: label[name.end() : end] for name, end in zip(names, ends, strict=False)}
+
+
+def axis_values(label: str) -> dict[str, int | float | str]:
+    """Return the axes' values that a label is made of, those that are numbers as numbers."""
+    return {name: _number(text) for name, text in axis_texts(label).items()}
 
 
 def _number(text: str) -> int | float | str:

@@ -40,15 +40,15 @@ class MismatchError(Exception):
 
 def tolerance(case: Case) -> float:
     """Return the largest relative error that passes."""
-    if case.workload != "epoch":
+    if case.kind != "epoch":
         return (RELU_GRADIENT_TOLERANCE if _drifts(case) else TOLERANCE)[case.precision]
     return (RELU_EPOCH_TOLERANCE if _drifts(case) else EPOCH_TOLERANCE)[case.dtype]
 
 
 def _drifts(case: Case) -> bool:
     """Tell whether single numbers may go astray, and only all of an array together must not."""
-    narrow = case.precision in UNIT_ROUNDOFF and case.workload in ("backward", "step")
-    return (narrow or case.workload == "epoch") and NETWORKS[case.network].hidden == "relu"
+    narrow = case.precision in UNIT_ROUNDOFF and case.kind in ("backward", "step")
+    return (narrow or case.kind == "epoch") and NETWORKS[case.network].hidden == "relu"
 
 
 def examine(case: Case, problem: Problem, call: Callable[[], Tree], backend: Backend) -> float:

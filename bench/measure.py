@@ -349,7 +349,7 @@ def _require(case: Case, backend: Backend) -> None:
         raise UnmeasuredError("unavailable", "the control is NumPy's")
     if case.implementation == "compiled" and not backend.compiles:
         raise UnmeasuredError("unavailable", f"{backend.name} has no compiler")
-    if case.precision in ("tf32", "bfloat16") and case.workload in ("epoch", "predict", "row"):
+    if case.precision in ("tf32", "bfloat16") and case.kind in ("epoch", "predict", "row"):
         raise UnmeasuredError("unavailable", f"{case.workload} is not measured in {case.precision}")
     if case.dtype not in backend.dtypes:
         raise UnmeasuredError("unavailable", f"{backend.name} has no {case.dtype}")

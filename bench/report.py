@@ -12,9 +12,10 @@ from rich.markup import escape
 from rich.table import Table
 
 from bench import peers
-from bench.cases import CONTROL
+from bench.cases import CONTROL, FUNCTION
 from bench.comparison import EAGER, OURS
 from bench.statistics import CONFIDENCE, Estimate
+from bench.table import EMPTY
 
 Summary = pd.DataFrame
 Row = dict[Any, Any]
@@ -92,7 +93,7 @@ OF_OURS = {
 
 def show(summary: Summary, console: Console) -> None:
     """Print the tables of networks, epoch and products, of peers or of precisions; the answers, and how far to believe them."""
-    frame = summary.assign(spec=summary["backend"] + ":" + summary["device"])
+    frame = marked(summary)
     told = frame[frame["implementation"] != CONTROL]
     for title, tables in _titled_tables(told, console):
         console.print(title, style="bold", highlight=False)
@@ -109,6 +110,13 @@ def show(summary: Summary, console: Console) -> None:
         precision = "" if row.precision == "float32" else f" in {row.precision}"
         case = f"{row.workload} {row.network} {row.implementation}{precision} on {row.spec}"
         console.print(f"{case}: {row.status}: {row.reason}")
+
+
+def marked(summary: Summary) -> Summary:
+    """Return the rows with `spec` (`jax:gpu:0`) and `kind`: a case's kind of work, whatever its name is."""
+    ours = summary["source"] == EMPTY["str"]
+    spec = summary["backend"] + ":" + summary["device"]
+    return summary.assign(spec=spec, kind=summary["workload"].where(ours, FUNCTION))
 
 
 def scaled(seconds: float) -> str:
@@ -145,23 +153,18 @@ def _titled_tables(told: Summary, console: Console) -> Iterator[tuple[str, Itera
 
 def _parts(frame: Summary) -> Iterator[tuple[str, Summary]]:
     """Yield what gets a table of its own, with its title."""
-    for network, rows in frame[frame["workload"].isin(ONE_EXAMPLE)].groupby("network", sort=False):
+    for network, rows in frame[frame["kind"].isin(ONE_EXAMPLE)].groupby("network", sort=False):
         yield f"{network}: time for one example, in batches of {rows['batch_size'].max()}", rows
-    for workload, title in WHOLE.items():
-        if len(rows := frame[frame["workload"] == workload]):
+    for kind, title in WHOLE.items():
+        if len(rows := frame[frame["kind"] == kind]):
             yield title, rows
-    for (function, precision), rows in frame[_of_user(frame)].groupby(["workload", "precision"], sort=False):
+    for (function, precision), rows in frame[frame["kind"] == FUNCTION].groupby(["workload", "precision"], sort=False):
         yield f"{function}{'' if precision == 'float32' else f' in {precision}'}: time of one call", rows
-
-
-def _of_user(frame: Summary) -> pd.Series:
-    """Tell which rows are of a user's function."""
-    return ~frame["workload"].isin([*ONE_EXAMPLE, *WHOLE, *PEER_TITLES])
 
 
 def _in_precisions(frame: Summary) -> bool:
     """Tell whether a suite's cases are compared in several precisions."""
-    return bool((frame[~_of_user(frame)]["precision"] != "float32").any())
+    return bool((frame[frame["kind"] != FUNCTION]["precision"] != "float32").any())
 
 
 def _parts_with_peers(frame: Summary) -> Iterator[tuple[str, Summary]]:
@@ -236,15 +239,15 @@ def _table(rows: Summary, comparisons: dict[str, list[Comparison]], roomy: bool)
         for comparison in own:
             table.add_column(comparison.title, justify="right", no_wrap=True)
     heading = None
-    for case, measured in rows.groupby(["workload", "network", "implementation"], sort=False):
-        workload, network, implementation = map(str, case)
-        above = TITLES.get(workload, "" if workload in WHOLE or network == "-" else network)
+    for case, measured in rows.groupby(["kind", "workload", "network", "implementation"], sort=False):
+        kind, _, network, implementation = map(str, case)
+        above = TITLES.get(kind, "" if kind in WHOLE or network == "-" else network)
         if above and above != heading:
             heading = above
             table.add_row(f"[italic]{escape(above)}[/]")
         by_spec = {row["spec"]: row for row in measured.to_dict("records")}
         cells = [cell for spec, own in comparisons.items() for cell in _cells(by_spec.get(spec), own, roomy)]
-        table.add_row(network if workload == "matmul" else f"  {implementation}", *cells)
+        table.add_row(network if kind == "matmul" else f"  {implementation}", *cells)
     return table
 
 
@@ -258,7 +261,7 @@ def _cells(row: Row | None, comparisons: list[Comparison], roomy: bool) -> list[
 
 
 def _seconds(row: Row) -> float:
-    return 1 / row["examples_per_s"] if row["workload"] in ONE_EXAMPLE else row["median_s"]
+    return 1 / row["examples_per_s"] if row["kind"] in ONE_EXAMPLE else row["median_s"]
 
 
 def _speedup(row: Row, comparison: Comparison, roomy: bool) -> str:
@@ -287,7 +290,7 @@ def answers(frame: Summary) -> Iterator[Answer]:
 
 
 def _three_answers(frame: Summary) -> Iterator[Answer]:
-    ok = frame[(frame["status"] == "ok") & (frame["workload"].isin(ONE_EXAMPLE) | _of_user(frame))]
+    ok = frame[(frame["status"] == "ok") & frame["kind"].isin([*ONE_EXAMPLE, FUNCTION])]
     compiled = list(ok[ok["implementation"] == "compiled"]["spec"].unique())
     numpy = ok[ok["spec"].str.startswith("numpy:") & (ok["implementation"] == "matmul")]
     yield Answer("A matrix product over the loop, NumPy", "numpy:cpu", numpy, OVER_LOOP)

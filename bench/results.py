@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pandas as pd
 
@@ -49,7 +50,7 @@ def sample_rows(measurements: list[Measurement], run: Run) -> list[Row]:
 
 def _own_columns(own: Measurement, run: Run) -> Row:
     case, backend = own.case, run.backends.get(own.spec, {})
-    network = NETWORKS.get(case.network)
+    network = NETWORKS.get(case.network) if not case.source else None
     return {
         "run_id": run.run_id,
         "recorded_at": run.recorded_at,
@@ -58,6 +59,7 @@ def _own_columns(own: Measurement, run: Run) -> Row:
         **own.identity,
         "backend_version": backend.get("version"),
         "blas": backend.get("blas"),
+        "source": Path(case.source).name,
         "dtype": case.dtype,
         "matmul_precision": backend.get("matmul_precision"),
         "threads": backend.get("threads"),
@@ -87,7 +89,7 @@ def _figures(own: Measurement) -> Row:
 def _roofs(measurements: list[Measurement], run: Run) -> Roofs:
     roofs = Roofs.of((spec.partition(":")[2], rates) for spec, rates in run.roofs.items())
     for own in measurements:
-        if own.measured and own.case.workload == "matmul" and run.roofs:
+        if own.measured and own.case.kind == "matmul" and run.roofs:
             roofs.raise_to(own.identity["device"], own.case.precision, own.fact("flops") / own.call.value)
     return roofs
 

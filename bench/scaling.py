@@ -50,8 +50,22 @@ EXAMPLES = (
 )
 STATUSES = {
     0: "no time grows faster than its work",
-    1: "a time grows faster than its work, beyond doubt, or a size failed",
+    1: "a time grows faster than its work, beyond doubt, a size failed, or an axis has no exponent",
 }
+COLUMNS = [
+    "axis",
+    "backend",
+    "from_size",
+    "to_size",
+    "from_s",
+    "to_s",
+    "work_exponent",
+    "exponent",
+    "exponent_ci_low",
+    "exponent_ci_high",
+    "too_steep",
+]
+"""Those of exponents.csv."""
 
 
 @dataclass(frozen=True)
@@ -160,7 +174,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Measure, write scaling.csv and print the exponents; return 1 when a time grows faster than its work, or a size failed."""
+    """Measure, write scaling.csv and print the exponents; return the exit status, of which the help tells."""
     known = own_axes(options.file) if options.file else {axis.name: axis for axis in axes()}
     chosen = options.axes.split(",") if options.axes else list(known)
     if unknown := [name for name in chosen if name not in known]:
@@ -179,14 +193,19 @@ def run(options: argparse.Namespace) -> int:
     save(folder / "exponents.csv", found)
     lost = {(row["axis"], row["backend"], row["size"]): row for row in rows if row["status"] != "ok"}
     failed = any(row["status"] in ("failed", "mismatch") for row in lost.values())
-    exit_status = int(any(found.get("too_steep", ())) or failed)
+    tried = dict.fromkeys((row["axis"], row["backend"]) for row in rows if row["status"] != "unavailable")
+    without = [one for one in tried if one not in set(zip(found["axis"], found["backend"], strict=True))]
+    exit_status = int(any(found["too_steep"]) or failed or bool(without))
     if options.json:
         told = {"folder": folder, "exponents": found, "times": pd.DataFrame(rows), "exit_status": exit_status}
         print(jsonable.dumps(told))
         return exit_status
-    show(found, Console())
+    if len(found):
+        show(found, Console())
     for (name, spec, size), row in lost.items():
         print(f"{name} {size:,} on {spec}: {row['status']}: {row['reason']}")
+    for name, spec in without:
+        print(f"{name} on {spec}: no two sizes within the last hundredfold could be measured, so it has no exponent")
     print(f"\n{folder / 'exponents.csv'}")
     return exit_status
 
@@ -200,7 +219,6 @@ def measure(chosen: list[Axis], spec: str) -> Iterator[dict[str, Any]]:
             for size, case in axis.cases.items():
                 row = {"axis": axis.name, "power": axis.power, "backend": spec, "size": size}
                 yield row | _time(worker, replace(case, implementation=axis.implementation(compiles)))
-                worker.ask({"do": "forget"})
     finally:
         worker.stop()
 
@@ -210,6 +228,7 @@ def _time(worker: WorkerProcess, case: Case) -> dict[str, Any]:
         answer = worker.ask({"do": "prepare", "key": case.id, "case": asdict(case), "budget_s": BUDGET_S})
         if answer["status"] == "ok":
             answer |= worker.ask({"do": "block", "key": case.id, "seconds": BLOCK_S})
+        worker.ask({"do": "forget"})
     except WorkerLostError as lost:
         return {"seconds": math.nan, "status": lost.status, "reason": lost.reason}
     seconds = statistics.midmean(answer["samples"]) if "samples" in answer else math.nan
@@ -217,12 +236,17 @@ def _time(worker: WorkerProcess, case: Case) -> dict[str, Any]:
 
 
 def exponents(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return, for each axis and backend, the sizes at both ends with their seconds, and the exponent with its interval."""
+    """Return, for each axis and backend, the sizes at both ends with their seconds, and the exponent with its interval.
+
+    A process in which there are no two sizes has no exponent, and an axis none where no process has one.
+    """
     found = []
     for (axis, backend), own in rows[rows["seconds"].notna()].groupby(["axis", "backend"], sort=False):
         power, largest = own["power"].iloc[0], own["size"].max()
         steep = own[own["size"] >= largest / LAST ** (1 if math.isnan(power) else 1 / power)]
-        slopes = [slope(each["size"], each["seconds"]) for _, each in steep.groupby("process")]
+        slopes = [slope(each["size"], each["seconds"]) for _, each in steep.groupby("process") if len(each) > 1]
+        if not slopes:
+            continue
         middle, reach = fmean(slopes), statistics.reach(slopes)
         ends = own.groupby("size")["seconds"].median()
         found.append(
@@ -240,7 +264,7 @@ def exponents(rows: pd.DataFrame) -> pd.DataFrame:
                 "too_steep": middle - reach > power + SLACK,
             }
         )
-    return pd.DataFrame(found)
+    return pd.DataFrame(found, columns=COLUMNS)
 
 
 def slope(sizes: Any, seconds: Any) -> float:

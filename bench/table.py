@@ -11,6 +11,7 @@ from typing import Any
 import pandas as pd
 
 from backends import ArraybenchError
+from bench.cases import WORKLOADS
 
 SCHEMA_VERSION = 2
 FILES = ("samples.csv", "machine.json", "summary.csv")
@@ -26,6 +27,7 @@ COLUMNS: dict[str, str] = {
     "workload": "str",
     "network": "str",
     "implementation": "str",
+    "source": "str",
     "backend": "str",
     "backend_version": "str",
     "blas": "str",
@@ -105,10 +107,10 @@ COLUMNS: dict[str, str] = {
     "status": "str",
     "reason": "str",
 }
-LATER = ("precision", "launches")
+LATER = ("precision", "launches", "source", "fraction_of_roof")
 LATER_SPEEDUPS = ("_of_numpy", "_of_jax", "_over_float32")
 ADDED = {name: kind for name, kind in COLUMNS.items() if name in LATER or any(part in name for part in LATER_SPEEDUPS)}
-"""Columns that tables of this version may lack which were written before there were peers, precisions, or launches told."""
+"""Columns that tables of this version may lack, which were written before there were peers, precisions, sources or launches told."""
 SAMPLE_COLUMNS: dict[str, str] = {
     "run_id": "str",
     "workload": "str",
@@ -123,6 +125,10 @@ SAMPLE_COLUMNS: dict[str, str] = {
 }
 EMPTY: dict[str, Any] = {"str": "-", "int64": 0, "float64": float("nan"), "bool": False}
 """What stands where a row has no value: a text column of which every cell is blank would be read back as numbers."""
+
+
+UNKNOWN = "?"
+"""The source of a user's function in a table that was written before there were sources."""
 
 
 class ResultsError(ArraybenchError):
@@ -203,6 +209,9 @@ def _read(file: Path, columns: dict[str, str]) -> pd.DataFrame:
         frame = pd.read_csv(file, dtype={name: kind for name, kind in columns.items() if kind == "str"})
         if "precision" not in frame:
             frame["precision"] = frame.get("dtype", "float32")  # before there was TF32; samples were of float32 alone
+        if columns is COLUMNS and "source" not in frame and "workload" in frame:
+            known = frame["workload"].isin(WORKLOADS)  # by their names alone users' functions were known
+            frame["source"] = known.map({True: EMPTY["str"], False: UNKNOWN})
         for name in ADDED if columns is COLUMNS else ():
             if name not in frame:
                 frame[name] = EMPTY[columns[name]]

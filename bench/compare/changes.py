@@ -27,7 +27,7 @@ from bench.comparison import KEYS
 from bench.journal import FILE as JOURNAL
 from bench.measurement import Measurement, Row
 from bench.statistics import CONFIDENCE, Estimate
-from bench.table import ResultsError, read_machine, read_results, read_samples
+from bench.table import EMPTY, ResultsError, read_machine, read_results, read_samples
 
 WRONG = ("mismatch", "failed", "timed_out", "out_of_memory")
 """What a case that was ok must not become; `unavailable` tells of the machine alone."""
@@ -245,7 +245,9 @@ def _samples(folder: Path) -> dict[Any, list[tuple[int, int, float]]]:
 
 def _measurement(folder: Path, row: dict[Any, Any], samples: dict[Any, list[tuple[int, int, float]]]) -> Measurement:
     tf32 = row["precision"] == "tf32"
-    case = Case(row["workload"], row["network"], row["implementation"], row["batch_size"], row["dtype"], tf32=tf32)
+    source = "" if row["source"] == EMPTY["str"] else row["source"]
+    identity = row["workload"], row["network"], row["implementation"]
+    case = Case(*identity, row["batch_size"], row["dtype"], tf32=tf32, source=source)
     found = Measurement(case, f"{row['backend']}:{row['device']}", row["status"], row["reason"], facts=[_known(row)])
     if row["status"] == "ok":
         found.samples = samples.get(tuple(found.identity[key] for key in SAMPLED), [])

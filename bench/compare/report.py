@@ -152,7 +152,7 @@ def _title(run: Tables) -> str:
 def _unit(own: Measurement) -> str:
     """Return what a time is shown of."""
     names = {"epoch": "epoch", "matmul": "product"}
-    return "example" if own.case.workload in ONE_EXAMPLE else names.get(own.case.workload, "call")
+    return "example" if own.case.kind in ONE_EXAMPLE else names.get(own.case.kind, "call")
 
 
 def _seconds(own: Measurement | None) -> Estimate | None:

@@ -7,6 +7,7 @@ that was left. What a busy machine adds to a time is in one trial and not in all
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -27,17 +28,13 @@ LEFT = (
 @requirement
 def synchronize_waits_for_the_work(backend: Backend) -> None:
     """`synchronize` returns when all work in the tree is done: what is fetched then is there at once."""
-    work, first = _work(backend), backend.asarray(0.0)
-    shares, longest = [], 0.0
-    for _ in range(TRIALS):
-        with Stopwatch() as waiting:
-            tree = backend.synchronize((first, {"work": [work()]}))
-        with Stopwatch() as fetching:
-            backend.to_numpy(tree[1]["work"][0])
-        longest = max(longest, fetching.seconds)
-        shares.append(fetching.seconds / (waiting.seconds + fetching.seconds))
-    left = min(shares)
-    require(left < LEFT, f"fetching one number then took {left:.0%} of the time and more, {longest:.2g} s at most")
+    first = backend.asarray(0.0)
+    left, longest_s = _left(
+        _work(backend),
+        lambda result: backend.synchronize((first, {"work": [result]})),
+        lambda tree: backend.to_numpy(tree[1]["work"][0]),
+    )
+    require(left < LEFT, f"fetching one number then took {left:.0%} of the time and more, {longest_s:.2g} s at most")
 
 
 @requirement
@@ -51,16 +48,13 @@ def what_was_waited_for_is_ready(backend: Backend) -> None:
 @requirement
 def ready_tells_what_is_not_there_yet(backend: Backend) -> None:
     """`ready` is false, without waiting, of work that is not done: the gate finds a `synchronize` that does not wait by it."""
-    work = _work(backend)
-    shares = []
-    for _ in range(TRIALS):
-        with Stopwatch() as calling:
-            result = work()
-            told = backend.ready(result)
-        with Stopwatch() as waiting:
+
+    def ready_or_fetched(result: Array) -> Array:
+        if not backend.ready(result):
             backend.to_numpy(backend.synchronize(result))
-        shares.append(waiting.seconds / (calling.seconds + waiting.seconds) if told else 0.0)
-    left = min(shares)
+        return result
+
+    left, _ = _left(_work(backend), ready_or_fetched, lambda result: backend.to_numpy(backend.synchronize(result)))
     require(left < LEFT, f"it is true when {left:.0%} of the time and more are still to come")
 
 
@@ -71,6 +65,19 @@ def what_is_fetched_is_there(backend: Backend) -> None:
     for _ in range(TRIALS):
         found = float(backend.to_numpy(work()))
         require(abs(found - 1.0) < 1e-6, f"a number that is 1 when it is there is {found:.6g}")
+
+
+def _left(work: Callable[[], Array], told: Callable[[Array], Any], fetch: Callable[[Any], Any]) -> tuple[float, float]:
+    """Return what share of the time `fetch` takes once `told` has returned, the least of all trials, and its seconds at most."""
+    shares, longest_s = [], 0.0
+    for _ in range(TRIALS):
+        with Stopwatch() as waiting:
+            result = told(work())
+        with Stopwatch() as fetching:
+            fetch(result)
+        longest_s = max(longest_s, fetching.seconds)
+        shares.append(fetching.seconds / (waiting.seconds + fetching.seconds))
+    return min(shares), longest_s
 
 
 def _work(backend: Backend) -> Callable[[], Array]:

@@ -174,43 +174,18 @@ def roofline(runs: Sequence[Run]) -> Iterator[Chart]:
     ]
     if not measured:
         return
-    points = [
-        {
-            "intensity": row["flops"] / row["bytes"], "rate": row["gflop_per_s"], "backend": in_precision(row["spec"], row),
-            "case": _case(row), "run": f"run {row['run']}", "bound": row["bound"],
-            "of the roof": percent(row["fraction_of_peak"]),
-        }
-        for row in measured
-    ]  # fmt: skip
-    specs = list(dict.fromkeys(point["backend"] for point in points))
-    span = log_domain([point["intensity"] for point in points], 2)
+    span = log_domain([_intensity(row) for row in measured], 2)
     found = [
         found
         for run in runs
         for found in _roofs(run, [row for row in measured if row["run"] == run.letter], span, runs)
     ]
-    lines = [point for _, line in found for point in line]
-    limits = log_domain([point["rate"] for point in [*points, *lines]], 2)
-    x = alt.X("intensity:Q", title="floating-point operations for each byte").scale(type="log", domain=span, nice=False)
-    y = alt.Y("rate:Q", title="GFLOP/s").scale(type="log", domain=limits, nice=False)
-    x, y = x.axis(labelExpr=PLAIN, values=log_ticks(span)), y.axis(labelExpr=PLAIN, values=log_ticks(limits))
-    names = list(dict.fromkeys(point["roof"] for point in lines))
-    dash = [dashes("roof", names)] if len(names) > 1 else []
-    tips = [alt.Tooltip(f"{name}:N") for name in ("case", "run", "bound", "of the roof")]
-    layers = [
-        alt.Chart(alt.Data(values=points)).mark_point(filled=True, size=55, opacity=0.85).encode(
-            x, y, colours("backend", specs), shapes("backend", specs), tooltip=tips
-        )
-    ]  # fmt: skip
-    if lines:
-        roofs = alt.Chart(alt.Data(values=lines)).mark_line(strokeWidth=2, color=colour("ink"), clip=True)
-        layers.insert(0, roofs.encode(x, y, alt.Detail("roof:N"), *dash))
     told = " ".join(sentence for sentence, _ in found) or "No roof was measured in these runs."
     bounds = overlaid(runs)["bound"].value_counts()
     figures = [
         [
             *(words(text) for text in (row["run"], case_name(row), row["spec"])),
-            figure(row["flops"] / row["bytes"], ".3g"),
+            figure(_intensity(row), ".3g"),
             figure(row["gflop_per_s"], ".3g"),
             words(percent(row["fraction_of_peak"]), row["fraction_of_peak"]),
             words(row["bound"]),
@@ -225,16 +200,48 @@ def roofline(runs: Sequence[Run]) -> Iterator[Chart]:
         "The line is the roof: the slope what memory allows, the level what the processor does. Far under it, a call's own cost "
         f"is what takes the time. {told}",
         f"{title}. {told} " + ", ".join(f"{bounds[b]} rows bound by {b}" for b in bounds.index if b != "-") + ".",
-        declaration(alt.layer(*layers), PLOT),
+        declaration(alt.layer(*_under_roofs(measured, [point for _, line in found for point in line], span)), PLOT),
         Table(title, headings, figures),
     )
+
+
+def _intensity(row: Row) -> float:
+    return float(row["flops"] / row["bytes"])
+
+
+def _under_roofs(measured: list[Row], roofs: list[Row], span: list[float]) -> list[alt.Chart]:
+    """Return the layers of the picture: a point for each row, and the lines of the roofs where there are any."""
+    points = [
+        {
+            "intensity": _intensity(row), "rate": row["gflop_per_s"], "backend": in_precision(row["spec"], row),
+            "case": _case(row), "run": f"run {row['run']}", "bound": row["bound"],
+            "of the roof": percent(row["fraction_of_peak"]),
+        }
+        for row in measured
+    ]  # fmt: skip
+    limits = log_domain([point["rate"] for point in [*points, *roofs]], 2)
+    x = alt.X("intensity:Q", title="floating-point operations for each byte").scale(type="log", domain=span, nice=False)
+    y = alt.Y("rate:Q", title="GFLOP/s").scale(type="log", domain=limits, nice=False)
+    x, y = x.axis(labelExpr=PLAIN, values=log_ticks(span)), y.axis(labelExpr=PLAIN, values=log_ticks(limits))
+    specs = list(dict.fromkeys(point["backend"] for point in points))
+    tips = [alt.Tooltip(f"{name}:N") for name in ("case", "run", "bound", "of the roof")]
+    layers = [
+        alt.Chart(alt.Data(values=points)).mark_point(filled=True, size=55, opacity=0.85).encode(
+            x, y, colours("backend", specs), shapes("backend", specs), tooltip=tips
+        )
+    ]  # fmt: skip
+    if names := list(dict.fromkeys(point["roof"] for point in roofs)):
+        dash = [dashes("roof", names)] if len(names) > 1 else []
+        line = alt.Chart(alt.Data(values=roofs)).mark_line(strokeWidth=2, color=colour("ink"), clip=True)
+        layers.insert(0, line.encode(x, y, alt.Detail("roof:N"), *dash))
+    return layers
 
 
 def _roofs(run: Run, rows: list[Row], span: list[float], runs: Sequence[Run]) -> Iterator[tuple[str, list[Row]]]:
     """Yield each roof of a run in words and as a line over the span; products that beat it raise it, as in the table."""
     roofs = Roofs.of((spec.partition(":")[2], rates) for spec, rates in run.machine.get("roofs", {}).items())
     for row in rows:
-        if row["workload"] == "matmul" and roofs.bytes_per_s:
+        if row["kind"] == "matmul" and roofs.bytes_per_s:
             roofs.raise_to(row["device"], row["precision"], row["gflop_per_s"] * 1e9)
     for kind, precision in dict.fromkeys((roof.kind(row["device"]), row["precision"]) for row in rows):
         peak, copied = roofs.flops_per_s.get((kind, precision)), roofs.bytes_per_s.get(kind)

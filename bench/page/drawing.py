@@ -111,12 +111,12 @@ def row_id(group: str, label: str) -> str:
 
 def group(row: Row) -> str:
     """Return the heading that a row stands under."""
-    return "square products" if row["workload"] == "matmul" else without_blanks(row["workload"], row["network"])
+    return "square products" if row["kind"] == "matmul" else without_blanks(row["workload"], row["network"])
 
 
 def row_label(row: Row, several: bool) -> str:
     """Return what a row is called under its group's heading."""
-    what = row["network" if row["workload"] == "matmul" else "implementation"]
+    what = row["network" if row["kind"] == "matmul" else "implementation"]
     return (f"{row['run']}  " if several else "") + in_precision(f"{row['spec']} {what}", row)
 
 

@@ -12,7 +12,7 @@ import pandas as pd
 
 from bench.cases import CONTROL
 from bench.compare.changes import expect_finished
-from bench.report import ONE_EXAMPLE, Row, Summary
+from bench.report import ONE_EXAMPLE, Row, Summary, marked
 from bench.statistics import Estimate
 from bench.table import ResultsError, read_machine, read_results
 
@@ -21,7 +21,7 @@ from bench.table import ResultsError, read_machine, read_results
 class Run:
     """A finished run: the letter that its rows are marked with, its label, what is known of its machine, and its rows.
 
-    `rows` has all columns of the summary, and `run` (the letter) and `spec` (`jax:gpu:0`).
+    `rows` has all columns of the summary, `run` (the letter), and what `report.marked` adds.
     """
 
     letter: str
@@ -53,8 +53,7 @@ def _run(letter: str, label: str, folder: Path) -> Run:
     rows = read_results(folder)
     if rows.empty:
         raise ResultsError(f"{folder} holds no case: its summary.csv has no row; measure again")
-    marked = rows.assign(run=letter, spec=rows["backend"] + ":" + rows["device"])
-    return Run(letter, label, folder, read_machine(folder), marked)
+    return Run(letter, label, folder, read_machine(folder), marked(rows).assign(run=letter))
 
 
 def overlaid(runs: Sequence[Run]) -> Summary:
@@ -80,7 +79,7 @@ def case_name(row: Row) -> str:
 def unit(row: Row) -> str:
     """Return what the time of a row is shown of, as in the terminal."""
     kinds = {"epoch": "epoch", "matmul": "product"}
-    return "example" if row["workload"] in ONE_EXAMPLE else kinds.get(row["workload"], "call")
+    return "example" if row["kind"] in ONE_EXAMPLE else kinds.get(row["kind"], "call")
 
 
 def time(row: Row) -> Estimate:

@@ -8,6 +8,7 @@ from typing import Any
 
 import altair as alt
 
+from bench.cases import FUNCTION
 from bench.functions import axis_values
 from bench.page.crossings import Crossing, crossings
 from bench.page.drawing import (
@@ -68,16 +69,16 @@ def sizes(runs: Sequence[Run]) -> Iterator[Chart]:
 
 
 def _of_suites(rows: list[Row]) -> Iterator[Sweep]:
-    products = [(row["batch_size"], row) for row in rows if row["workload"] == "matmul"]
+    products = [(row["batch_size"], row) for row in rows if row["kind"] == "matmul"]
     yield Sweep("products", "Time of a square product against its size", "rows and columns, n", products)
-    for workload, title in KINDS.items():
-        own = [(row["parameters"], row) for row in rows if row["workload"] == workload]
-        yield Sweep(workload, title, "weights of the network", own, alone=False)
+    for kind, title in KINDS.items():
+        own = [(row["parameters"], row) for row in rows if row["kind"] == kind]
+        yield Sweep(kind, title, "weights of the network", own, alone=False)
 
 
 def _of_functions(rows: list[Row]) -> Iterator[Sweep]:
     """Yield, for each axis of numbers of each function, what differs in it alone: a sweep for each combination of the others."""
-    valued = [(row["workload"], axis_values(row["network"]), row) for row in rows]
+    valued = [(row["workload"], axis_values(row["network"]), row) for row in rows if row["kind"] == FUNCTION]
     for function, axis in dict.fromkeys((function, axis) for function, values, _ in valued for axis in values):
         found: dict[str, list[tuple[Any, Row]]] = {}
         for values, row in ((values, row) for name, values, row in valued if name == function and axis in values):
@@ -91,73 +92,66 @@ def _of_functions(rows: list[Row]) -> Iterator[Sweep]:
 
 
 def _size_chart(sweep: Sweep, runs: Sequence[Run]) -> Chart:
-    sized = sweep.drawn
+    sized, several = sweep.drawn, len(runs) > 1
+    points = [_point(size, row) for size, row in sized]
     found = [
         (run, crossing)
         for run in runs
         for crossing in _crossings([(size, row) for size, row in sized if row["run"] == run.letter])
         if sweep.alone
     ]
-    points: list[Row] = []
-    for size, row in sized:
-        took = time(row)
-        points.append(
-            {"size": size, "seconds": took.value, "low": or_none(took.low), "high": or_none(took.high)}
-            | {
-                "backend": _line(row),
-                "run": f"run {row['run']}",
-                "time": str(seconds_cell(took)),
-                "network": row["network"],
-            }
-        )
-    lines = list(dict.fromkeys(point["backend"] for point in points))
-    x = alt.X("size:Q", title=sweep.what).scale(type="log", base=2, nice=False, padding=12)
-    x = x.axis(values=sorted({point["size"] for point in points}), labelOverlap="greedy", labelSeparation=5)
-    limits = log_domain([point["seconds"] for point in points], 2)
     one = unit(sized[0][1])
-    y = alt.Y("seconds:Q", title=f"seconds of one {one}")
-    y = y.scale(type="log", domain=limits, nice=False).axis(labelExpr=SECONDS, values=log_ticks(limits))
-    base = alt.Chart(alt.Data(values=points)).encode(x=x, color=colours("backend", lines))
-    dash = [dashes("run", [f"run {run.letter}" for run in runs])] if len(runs) > 1 else []
-    tips = [alt.Tooltip(f"{name}:N") for name in ("backend", "run", "network", "size", "time")]
-    layers = [
-        base.mark_rule(clip=True, strokeWidth=1.2, opacity=0.7).encode(alt.Y("low:Q"), alt.Y2("high:Q"), tooltip=tips),
-        base.mark_line(strokeWidth=1.8).encode(y, alt.Detail("run:N"), *dash),
-        base.mark_point(filled=True, size=55, opacity=1).encode(y, shapes("backend", lines), tooltip=tips),
-    ]
-    if found:
-        layers += _crossing_marks([crossing for _, crossing in found])
-    sentences = [_crossing_words(run, crossing, len(runs) > 1) for run, crossing in found]
     caption = (
         f"Both axes are logarithmic. Bars are {CONFIDENCE:.0%} intervals over processes; one that leaves the picture goes on. "
-        + _on_crossings(sweep, sentences)
+        + _on_crossings(sweep, [_crossing_words(run, crossing, several) for run, crossing in found])
         + (NOT_DRAWN if len(sized) < len(sweep.rows) else "")
     )
-    headings = [
-        "Run",
-        "Backend",
-        "Network",
-        sweep.what,
-        f"Time of one {one}, {CONFIDENCE:.0%} interval",
-    ]
+    ends = "; ".join(_ends(name, points) for name in dict.fromkeys(point["backend"] for point in points))
+    headings = ["Run", "Backend", "Network", sweep.what, f"Time of one {one}, {CONFIDENCE:.0%} interval"]
     figures = [
         [
-            words(row["run"]),
-            words(_line(row)),
-            words(row["network"]),
+            *(words(text) for text in (row["run"], _line(row), row["network"])),
             figure(size, ","),
             seconds_cell(time(row)),
         ]
         for size, row in sized
     ]
+    layers = _lines(points, sweep.what, one, [f"run {run.letter}" for run in runs])
+    marks = _crossing_marks([crossing for _, crossing in found]) if found else []
     return Chart(
         f"time-{sweep.name}",
         sweep.title,
         caption,
-        f"{sweep.title}: {'; '.join(_ends(name, points) for name in lines)}.",
-        declaration(alt.layer(*layers), PLOT),
+        f"{sweep.title}: {ends}.",
+        declaration(alt.layer(*layers, *marks), PLOT),
         Table(sweep.title, headings, figures),
     )
+
+
+def _point(size: float, row: Row) -> Row:
+    took = time(row)
+    return {
+        "size": size, "seconds": took.value, "low": or_none(took.low), "high": or_none(took.high),
+        "backend": _line(row), "run": f"run {row['run']}", "time": str(seconds_cell(took)), "network": row["network"],
+    }  # fmt: skip
+
+
+def _lines(points: list[Row], what: str, one: str, runs: list[str]) -> list[alt.Chart]:
+    """Return a line through the points of each backend in each run, the points, and their intervals."""
+    lines = list(dict.fromkeys(point["backend"] for point in points))
+    x = alt.X("size:Q", title=what).scale(type="log", base=2, nice=False, padding=12)
+    x = x.axis(values=sorted({point["size"] for point in points}), labelOverlap="greedy", labelSeparation=5)
+    limits = log_domain([point["seconds"] for point in points], 2)
+    y = alt.Y("seconds:Q", title=f"seconds of one {one}")
+    y = y.scale(type="log", domain=limits, nice=False).axis(labelExpr=SECONDS, values=log_ticks(limits))
+    base = alt.Chart(alt.Data(values=points)).encode(x=x, color=colours("backend", lines))
+    dash = [dashes("run", runs)] if len(runs) > 1 else []
+    tips = [alt.Tooltip(f"{name}:N") for name in ("backend", "run", "network", "size", "time")]
+    return [
+        base.mark_rule(clip=True, strokeWidth=1.2, opacity=0.7).encode(alt.Y("low:Q"), alt.Y2("high:Q"), tooltip=tips),
+        base.mark_line(strokeWidth=1.8).encode(y, alt.Detail("run:N"), *dash),
+        base.mark_point(filled=True, size=55, opacity=1).encode(y, shapes("backend", lines), tooltip=tips),
+    ]
 
 
 def _on_crossings(sweep: Sweep, sentences: list[str]) -> str:
@@ -169,7 +163,7 @@ def _on_crossings(sweep: Sweep, sentences: list[str]) -> str:
 
 
 def _line(row: Row) -> str:
-    return in_precision(row["spec"] if row["workload"] == "matmul" else f"{row['spec']} {row['implementation']}", row)
+    return in_precision(row["spec"] if row["kind"] == "matmul" else f"{row['spec']} {row['implementation']}", row)
 
 
 def _ends(name: str, points: list[Row]) -> str:

@@ -198,6 +198,7 @@ TABLES: dict[str, dict[str, Made]] = {
         "Processes": _counted("processes"),
         "Samples": _counted("samples"),
         "Stopped": _words("stopped"),
+        "Source": _words("source"),
         "BLAS": _words("blas"),
         "Version": _words("backend_version"),
     },

@@ -7,8 +7,10 @@ from collections.abc import Iterator, Sequence
 import altair as alt
 
 from bench.compare.changes import Tables
-from bench.explain import Explained, Explanation, bar, called, explain_all, sentences
-from bench.explain import rows as rows_of
+from bench.explain.picture import bar
+from bench.explain.report import called, sentences
+from bench.explain.steps import Explained, Explanation, explain_all
+from bench.explain.steps import rows as rows_of
 from bench.page.drawing import Chart, declaration, file_name, log_domain, log_ticks, row_id, rows_axis
 from bench.page.palette import VERDICTS, colour
 from bench.page.runs import Run
@@ -24,10 +26,10 @@ COLOURS = {word: word.lower() for word in VERDICTS} | {WHOLE: "soft"}
 def waterfalls(runs: Sequence[Run]) -> Iterator[Chart]:
     """Yield the steps of each kind of work that was measured in two steps at least, in two processes at least."""
     explained = [(run, own) for run in runs for own in _explanations(run)]
-    for workload in dict.fromkeys(own.workload for _, own in explained):
-        networks = list(dict.fromkeys(own.network for _, own in explained if own.workload == workload))
-        found = [(run, own) for run, own in explained if own.workload == workload]
-        yield _chart(workload, sorted(found, key=lambda pair: networks.index(pair[1].network)), len(runs) > 1)
+    for work in dict.fromkeys((own.kind, own.workload) for _, own in explained):
+        found = [(run, own) for run, own in explained if (own.kind, own.workload) == work]
+        networks = list(dict.fromkeys(own.network for _, own in found))
+        yield _chart(*work, sorted(found, key=lambda pair: networks.index(pair[1].network)), len(runs) > 1)
 
 
 def _explanations(run: Run) -> list[Explanation]:
@@ -35,14 +37,14 @@ def _explanations(run: Run) -> list[Explanation]:
     return explain_all(Tables.read(run.folder)).told if run.rows["processes"].max() > 1 else []
 
 
-def _chart(workload: str, explained: list[tuple[Run, Explanation]], several: bool) -> Chart:
+def _chart(kind: str, workload: str, explained: list[tuple[Run, Explanation]], several: bool) -> Chart:
     headings = [_heading(run, own, several) for run, own in explained]
     bars = [
         _bar(heading, own, row)
         for heading, (_, own) in zip(headings, explained, strict=True)
         for row in rows_of(Explained([own], []))
     ]
-    title = f"What each step brings: {TITLES.get(workload, workload)}"
+    title = f"What each step brings: {TITLES.get(kind, workload)}"
     wholes = [f"{heading} {times(own.whole.value)}" for heading, (_, own) in zip(headings, explained, strict=True)]
     return Chart(
         file_name("waterfall", workload),
@@ -86,7 +88,7 @@ def _name(own: Explanation, number: int) -> str:
     """Return what a step is called, short enough for a phone: the precision where it begins, and where it changes."""
     step = own.steps[number]
     ran = step.measurement.case.precision if step.name == "precision" else step.ran if number else own.ran(step)
-    return f"{called(step.name, own.workload)}, {ran}"
+    return f"{called(step.name, own.kind)}, {ran}"
 
 
 def _unlike(step: str, unlike: str | None) -> str:
@@ -130,7 +132,7 @@ def _cells(run: Run, own: Explanation, several: bool) -> Iterator[list[Cell]]:
         factor = factor_cell(step.factor, step.verdict if number else "BASELINE", bool(_unlike(step.name, step.unlike)))
         yield [
             *of,
-            words(called(step.name, own.workload)),
+            words(called(step.name, own.kind)),
             words(own.ran(step)),
             seconds_cell(step.seconds),
             factor,

@@ -11,10 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from bench import explain
 from bench.cases import Case
 from bench.cli import main
 from bench.compare.changes import Tables, name
+from bench.explain.report import sentences
+from bench.explain.steps import STEPS, explain
 from bench.measurement import Measurement
 from bench.results import Run, sample_rows, summarise
 from bench.table import ResultsError, write_results
@@ -55,7 +56,7 @@ HALF = measured("compiled", "jax:gpu:0", 0.0005, dtype="bfloat16")
 
 
 def only(tables, **asked):
-    (own,) = explain.explain(tables, **asked).told
+    (own,) = explain(tables, **asked).told
     return own
 
 
@@ -65,7 +66,7 @@ def factors(own):
 
 def test_every_step_is_found_and_has_its_factor():
     own = only(run_of(HALF, GPU, COMPILED, PRODUCT, LOOP))
-    assert [step.name for step in own.steps] == list(explain.STEPS)
+    assert [step.name for step in own.steps] == list(STEPS)
     assert factors(own) == pytest.approx([100, 0.5 / math.exp(0.06), 20 * math.exp(0.1), 2 / math.exp(0.04)])
     assert own.missing == {}
     assert [step.verdict for step in own.steps[1:]] == ["FASTER", "SLOWER", "FASTER", "FASTER"]
@@ -91,14 +92,14 @@ def test_only_processes_that_all_steps_have_count():
     assert own.processes == 3
     assert math.prod(factors(own)) == pytest.approx(own.whole.value, rel=1e-12)
     with pytest.raises(ResultsError, match="in two processes: nothing to explain"):
-        explain.explain(run_of(LOOP, PRODUCT, measured("compiled", "jax:cpu", 0.02, processes=[9])))
+        explain(run_of(LOOP, PRODUCT, measured("compiled", "jax:cpu", 0.02, processes=[9])))
 
 
 def test_steps_that_were_not_measured_are_named_with_their_reason():
     lost = replace(COMPILED, status="failed", reason="its process ended with status 3", samples=[])
     own = only(run_of(LOOP, PRODUCT, lost))
     assert own.missing["compiled"] == "jax:cpu: failed: its process ended with status 3"
-    told = list(explain.sentences(own))
+    told = list(sentences(own))
     assert "Not measured: GPU (the run has no GPU)." in told
     assert "Not measured: compiled (jax:cpu: failed: its process ended with status 3)." in told
 
@@ -110,7 +111,7 @@ def test_the_fastest_library_is_taken_or_the_one_that_is_asked_for():
     asked = only(both, backend="torch")
     assert asked.steps[2].ran == "torch:cpu/compiled"
     assert "Compiled by PyTorch, on the CPU: 3x as slow (99%: 3x to 3x). Not like for like: threads 2 and 1." in list(
-        explain.sentences(asked)
+        sentences(asked)
     )
 
 
@@ -140,7 +141,7 @@ def test_an_epoch_starts_from_what_is_written_by_hand():
     own = only(run_of(*rows))
     assert factors(own) == pytest.approx([2, 2])
     assert own.steps[0].seconds.value == pytest.approx(200_000 * 4e-6 * math.exp(0.2))
-    assert next(explain.sentences(own)).startswith("It starts from plain NumPy, written by hand: 977 ms an epoch")
+    assert next(sentences(own)).startswith("It starts from plain NumPy, written by hand: 977 ms an epoch")
 
 
 def test_predictions_of_all_rows_are_explained_by_predict_throughout():
@@ -249,7 +250,7 @@ def test_a_picture_that_cannot_be_written_is_one_sentence(folder, tmp_path, caps
 
 def test_a_real_run_is_explained_and_its_factors_are_near_its_table():
     tables = Tables.read(REAL)
-    told = explain.explain(tables).told
+    told = explain(tables).told
     assert len(told) == 13
     for own in told:
         assert math.prod(factors(own)) == pytest.approx(own.whole.value, rel=1e-12)

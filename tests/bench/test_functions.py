@@ -69,24 +69,33 @@ def test_every_combination_of_the_axes_is_a_variant():
     }
 
 
-def test_the_values_of_a_label_are_read_back_numbers_as_numbers():
+def test_the_values_of_a_label_are_read_back():
     axes = {"n": [4096], "alpha": [0.5], "shape": [(3, 4)], "mode": ["a=b"], "dtype": ["float64"]}
 
     def f(x): ...
 
     ((label, _),) = declared(f, axes=axes).variants
+    assert functions.axis_texts(label) == {"n": "4096", "alpha": "0.5", "shape": "(3, 4)", "mode": "a=b"}
     assert functions.axis_values(label) == {"n": 4096, "alpha": 0.5, "shape": "(3, 4)", "mode": "a=b"}
     assert isinstance(functions.axis_values(label)["n"], int)
-
-
-@pytest.mark.parametrize("label", ["-", "square-256", "coffee-2-3-1"])
-def test_a_label_without_an_axis_has_no_values(label):
-    assert functions.axis_values(label) == {}
 
 
 @pytest.mark.parametrize("value", [float("inf"), float("nan"), True, None])
 def test_what_has_no_place_on_an_axis_is_no_number(value):
     assert functions.axis_values(f"n={value}") == {"n": str(value)}
+
+
+@pytest.mark.parametrize("label", ["-", "square-256", "coffee-2-3-1"])
+def test_a_label_without_an_axis_has_no_values(label):
+    assert functions.axis_texts(label) == {}
+    assert declared(lambda x: x).values(label, "float32") == ({"dtype": "float32"} if label == "-" else None)
+
+
+def test_a_value_may_look_like_an_axis_that_there_is_not():
+    found = declared(lambda x: x, axes={"mode": ["a", "a,k=3"], "n": [2]})
+    assert found.values("mode=a,k=3,n=5", "float32") == {"dtype": "float32", "mode": "a,k=3", "n": 5}
+    assert found.values("n=5,mode=a", "float32") is None
+    assert found.values("mode=a", "float32") is None
 
 
 def test_values_go_where_a_parameter_has_their_name(backend):

@@ -13,20 +13,21 @@ from pathlib import Path
 import pytest
 
 import backends.__main__
-from bench.cli import main, parser
+from bench.arguments import Parser
+from bench.cli import COMMANDS, main, parser
 
 ROOT = Path(__file__).parents[2]
 RUN = ROOT / "results" / "cpu-epyc-zen5-2-cores-2026-11-24"
 OWN = ROOT / "tests" / "own_functions.py"
 
 
-def parsers(one: argparse.ArgumentParser) -> dict[str, argparse.ArgumentParser]:
+def parsers(one: Parser) -> dict[str, Parser]:
     """Return a parser and those of its commands, by what is typed."""
     found = {one.prog: one}
     for action in one._actions:
         if isinstance(action, argparse._SubParsersAction):
             for own in action.choices.values():
-                found |= parsers(own)
+                found |= parsers(own.declared())
     return found
 
 
@@ -65,6 +66,22 @@ EXAMPLES = sorted({example for one in PARSERS.values() for example in told(one)[
 
 def test_the_exit_statuses_of_every_command_are_these_and_in_its_help():
     assert {name: set(told(one)[1]) for name, one in PARSERS.items()} == STATUSES
+
+
+def test_the_help_of_all_commands_names_each_with_its_purpose_and_imports_none():
+    source = "import sys, bench.cli as cli; cli.parser().print_help(); print(*sys.modules, file=sys.stderr)"
+    done = subprocess.run([sys.executable, "-c", source], cwd=ROOT, capture_output=True, text=True, check=True)
+    listed = " ".join(done.stdout.split())
+    assert all(f"{name} {purpose}" in listed for name, (_, purpose) in COMMANDS.items())
+    loaded = set(done.stderr.split())
+    assert loaded & {module for module, _ in COMMANDS.values()} == set()
+    assert loaded & {"numpy", "pandas", "rich"} == set()
+
+
+def test_a_command_imports_no_other_command():
+    source = "import sys, bench.cli as cli; cli.parser().parse_args(['doctor']); print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", source], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert set(done.stdout.split()) & {module for module, _ in COMMANDS.values()} == {"bench.doctor.command"}
 
 
 def test_the_readme_says_what_each_status_means_in_the_words_of_the_help():

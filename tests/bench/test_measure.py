@@ -43,18 +43,31 @@ def test_a_planted_slow_down_is_inside_the_clock():
     assert slowed >= 0.06 > honest or slowed >= 2.5 * honest
 
 
-def test_settling_outlasts_a_thread_that_spins():
-    stop = time.perf_counter() + 0.1
+def test_settling_outlasts_a_thread_that_spins(monkeypatch):
+    now, spins_until = 0.0, 0.1
 
+    def nap(seconds):
+        nonlocal now
+        now += seconds
+
+    monkeypatch.setattr(measure.time, "sleep", nap)
+    monkeypatch.setattr(measure.time, "perf_counter", lambda: now)
+    monkeypatch.setattr(measure.time, "process_time", lambda: min(now, spins_until))
+    settle()
+    assert spins_until <= now <= spins_until + 2 * measure.SETTLE_S
+
+
+def test_what_another_thread_computes_is_counted_beside_the_callers():
     def spin():
-        while time.perf_counter() < stop:
+        while time.thread_time() < 0.02:
             pass
 
     spinner = threading.Thread(target=spin)
-    spinner.start()
-    settle()
-    assert time.perf_counter() >= stop
-    spinner.join()
+    with Stopwatch() as watch:
+        spinner.start()
+        spinner.join()
+    assert watch.helpers_cpu_seconds >= 0.02 - 1e-3
+    assert watch.cpu_seconds >= watch.helpers_cpu_seconds
 
 
 def test_settling_gives_up_on_one_that_never_rests(monkeypatch):

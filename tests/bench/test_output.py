@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import io
 import json
 import math
@@ -23,6 +24,7 @@ import pytest
 import backends.__main__
 from bench import jsonable, scaling
 from bench.cli import main
+from bench.journal import Journal
 from bench.selftest import kills, sabotage, streaming, verdicts
 from bench.statistics import Estimate
 
@@ -207,6 +209,12 @@ def written(arguments, terminals=(), **variables):
     return Written(process.wait(), out.replace("\r\n", "\n"), err)
 
 
+@functools.cache
+def read_only(*arguments, terminals=(), **variables):
+    """Return what `written` does of a command that changes nothing: each such call is made once."""
+    return written(arguments, terminals, **variables)
+
+
 def everything(descriptor):
     read = io.BytesIO()
     with (
@@ -218,9 +226,32 @@ def everything(descriptor):
     return read.getvalue().decode()
 
 
-def quick_run(tmp_path):
+@pytest.fixture(scope="module")
+def begun(tmp_path_factory):
+    """The results folder of a run that was interrupted when it had the roof, which takes longest, and its first unit."""
+    record = Journal.record
+
+    def interrupted(journal, unit):
+        record(journal, unit)
+        raise KeyboardInterrupt
+
+    results = tmp_path_factory.mktemp("begun")
     only = ["--only", "matmul/square-32/matmul", "--backends", "numpy", "--time", "0"]
-    return ["bench", "run", *only, "--results", str(tmp_path), "--name", "x"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Journal, "record", interrupted)
+        assert main(["run", *only, "--results", str(results), "--name", "x"]) == 130
+    return results
+
+
+@pytest.fixture
+def quick_run(begun, tmp_path):
+    """What finishes a copy of that run."""
+
+    def arguments(name):
+        shutil.copytree(begun, tmp_path / name)
+        return ["bench", "run", "--resume", "x", "--results", str(tmp_path / name)]
+
+    return arguments
 
 
 @pytest.mark.parametrize(
@@ -228,32 +259,32 @@ def quick_run(tmp_path):
 )
 def test_a_pipe_gets_no_colour_and_no_control_character_and_a_terminal_gets_colours(arguments, another):
     arguments = [another if word == "ANOTHER" else word for word in arguments]
-    piped = written(arguments)
+    piped = read_only(*arguments)
     assert (piped.status, piped.err) == (0, "")
     assert not CONTROL.search(piped.out)
-    assert "\x1b[" in written(arguments, ["stdout"]).out
-    assert not COLOUR.search(written(arguments, ["stdout"], NO_COLOR="1").out)
+    assert "\x1b[" in read_only(*arguments, terminals=("stdout",)).out
+    assert not COLOUR.search(read_only(*arguments, terminals=("stdout",), NO_COLOR="1").out)
 
 
 def test_no_color_takes_away_a_colour_that_is_there_otherwise():
-    assert COLOUR.search(written(["bench", "conform", "numpy"], ["stdout"]).out)
-    assert not COLOUR.search(written(["bench", "conform", "numpy"], ["stdout"], NO_COLOR="1").out)
+    assert COLOUR.search(read_only("bench", "conform", "numpy", terminals=("stdout",)).out)
+    assert not COLOUR.search(read_only("bench", "conform", "numpy", terminals=("stdout",), NO_COLOR="1").out)
 
 
-def test_a_bar_is_on_stderr_and_only_when_that_is_a_terminal(tmp_path):
-    piped = written([*quick_run(tmp_path / "piped"), "--json"])
+def test_a_bar_is_on_stderr_and_only_when_that_is_a_terminal(quick_run):
+    piped = written([*quick_run("piped"), "--json"])
     assert (piped.status, piped.err) == (0, "")
     assert len(strict(piped.out)["rows"]) == 1
-    shown = written([*quick_run(tmp_path / "shown"), "--json"], ["stderr"])
+    shown = written([*quick_run("shown"), "--json"], ["stderr"])
     assert "\x1b[" in shown.err
-    assert "pass 1" in shown.err
+    assert "pass 2" in shown.err
     assert len(strict(shown.out)["rows"]) == 1
-    assert not COLOUR.search(written(quick_run(tmp_path / "plain"), ["stderr"], NO_COLOR="1").err)
-    assert written(quick_run(tmp_path / "forced"), FORCE_COLOR="1").err == ""
+    assert not COLOUR.search(written(quick_run("plain"), ["stderr"], NO_COLOR="1").err)
+    assert written(quick_run("forced"), FORCE_COLOR="1").err == ""
 
 
-def test_a_terminal_that_can_do_nothing_gets_no_control_character(tmp_path):
-    dumb = written(quick_run(tmp_path), ["stdout", "stderr"], TERM="dumb")
+def test_a_terminal_that_can_do_nothing_gets_no_control_character(quick_run):
+    dumb = written(quick_run("dumb"), ["stdout", "stderr"], TERM="dumb")
     assert dumb.status == 0
     assert not CONTROL.search(dumb.out + dumb.err.replace("\r\n", "\n"))
 

@@ -9,10 +9,11 @@ import sys
 
 import pytest
 
-from bench import explain
-from bench.cases import CONTROL, Case
+from bench.cases import CONTROL, WORKLOADS, Case
 from bench.cli import main
 from bench.compare.changes import Tables
+from bench.explain.report import sentences
+from bench.explain.steps import explain
 from bench.measurement import Measurement
 from bench.page import runs as reader
 from bench.page import tables, verdicts
@@ -39,7 +40,8 @@ PRODUCTS = {32: (1e-6, 9e-6), 128: (2e-5, 5e-5), 512: (8e-4, 5e-4), 2048: (5e-2,
 
 
 def measured(workload, network, implementation, spec, seconds, batch_size=400, dtype="float32", **facts):
-    case = Case(workload, network, implementation, batch_size, dtype)
+    source = "" if workload in WORKLOADS else "own.py"
+    case = Case(workload, network, implementation, batch_size, dtype, source=source)
     samples = [(p, r, seconds * (1 + 0.002 * p) * (1 + 0.001 * r)) for p in range(3) for r in range(4)]
     return Measurement(case, spec, facts=[FACTS | {"batch_size": batch_size} | facts] * 3, samples=samples)
 
@@ -398,8 +400,8 @@ def test_a_waterfall_has_the_steps_of_every_network_in_words_and_figures(folder)
     chart = by_name(folder)["waterfall-forward"]
     assert [heading for heading, _ in chart.told] == ["forward coffee-2-3-1", "forward wide-784-512-512-10"]
     (run,) = reader.read([folder])
-    own = explain.explain(Tables.read(run.folder), network="coffee*").told[0]
-    assert chart.told[0][1] == tuple(explain.sentences(own))
+    own = explain(Tables.read(run.folder), network="coffee*").told[0]
+    assert chart.told[0][1] == tuple(sentences(own))
     rows = [[cell.text for cell in row] for row in chart.table.rows][:4]
     assert [row[1] for row in rows] == ["loop", "matmul", "compiled", "all together"]
     assert [row[4] for row in rows] == ["1x BASELINE", "100x ▲ FASTER", "2x ▲ FASTER", "200x ▲ FASTER"]

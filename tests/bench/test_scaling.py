@@ -7,7 +7,7 @@ import math
 import pandas as pd
 import pytest
 
-from bench import cli, scaling
+from bench import cli, processes, scaling
 from bench.networks import NETWORKS
 from bench.scaling import exponents, slope
 
@@ -129,3 +129,46 @@ def test_a_file_whose_functions_have_nothing_that_grows_is_one_sentence(tmp_path
     (tmp_path / "own.py").write_text("import bench\nbench.case(lambda: 3)(f := lambda x: x)")
     assert cli.main(["scaling", str(tmp_path / "own.py")]) == 2
     assert "declares no function with an axis of two positive whole numbers" in capsys.readouterr().err
+
+
+UNMEASURABLE = """
+import bench
+import numpy as np
+
+@bench.case(lambda n: np.ones(n), axes={"n": [10, 1000]}, oracle=lambda x: x + (len(x) > 10))
+def right_at_one_size(x):
+    return x + 0
+
+@bench.case(lambda n: np.ones(n), axes={"n": [10, 1000]}, oracle=lambda x: x + 1)
+def wrong(x):
+    return x
+"""
+
+
+def test_an_axis_without_two_sizes_that_could_be_measured_has_no_exponent_but_a_sentence(tmp_path, capsys):
+    (tmp_path / "own.py").write_text(UNMEASURABLE)
+    arguments = ["scaling", str(tmp_path / "own.py"), "--backends", "numpy", "--processes", "2", "--name", "own"]
+    assert cli.main([*arguments, "--results", str(tmp_path)]) == 1
+    out = capsys.readouterr().out
+    for axis in ("right_at_one_size:n", "wrong:n"):
+        assert f"{axis} on numpy:cpu: no two sizes within the last hundredfold could be measured, so it has" in out
+    frame = pd.read_csv(tmp_path / "own" / "exponents.csv")
+    assert list(frame.columns) == scaling.COLUMNS
+    assert frame.empty
+    assert set(pd.read_csv(tmp_path / "own" / "scaling.csv")["status"]) == {"ok", "mismatch"}
+
+
+def test_a_backend_whose_worker_cannot_start_has_rows_that_say_so(tmp_path, monkeypatch, capsys):
+    def refused(*arguments, **options):
+        raise OSError("no process to be had")
+
+    monkeypatch.setattr(processes.subprocess, "Popen", refused)
+    arguments = ["scaling", "--axes", "width", "--backends", "numpy", "--processes", "1", "--name", "none"]
+    assert cli.main([*arguments, "--results", str(tmp_path)]) == 1
+    out = capsys.readouterr().out
+    assert "width 64 on numpy:cpu: failed: a worker on numpy:cpu cannot start: no process to be had" in out
+    assert (
+        "width on numpy:cpu: no two sizes within the last hundredfold could be measured, so it has no exponent" in out
+    )
+    assert pd.read_csv(tmp_path / "none" / "exponents.csv").empty
+    assert set(pd.read_csv(tmp_path / "none" / "scaling.csv")["status"]) == {"failed"}

@@ -1,0 +1,1 @@
+"""`arraybench explain`: a speed-up as the product of its steps, from the loop to the GPU."""
