@@ -8,12 +8,15 @@ from typing import Any
 
 from backends import ArraybenchError
 from bench import peers
-from bench.networks import COFFEE, DIGITS, LADDER_NETWORKS, WIDE
+from bench.networks import COFFEE, DIGITS, FACE, LADDER_NETWORKS, WIDE, wide
 from core.loops import LADDER
 
 EXAMPLES = 400
 EPOCH_ROWS = 200_000
-EPOCHS = {COFFEE.name: EPOCH_ROWS, WIDE.name: 12_800}
+LARGE = {**dict.fromkeys(map(wide, (1024, 2048, 4096, 8192)), 128), FACE: 64}
+"""Networks whose weights or examples outgrow every cache, with a batch size each."""
+LARGE_STEPS = 8
+EPOCHS = {COFFEE.name: EPOCH_ROWS, WIDE.name: 12_800} | {n.name: LARGE_STEPS * batch for n, batch in LARGE.items()}
 """How many examples an epoch goes through."""
 MATMUL_SIZES = (32, 64, 128, 256, 512, 1024, 2048, 4096)
 PRECISIONS: dict[str, dict[str, Any]] = {
@@ -149,10 +152,21 @@ def precision_cases() -> list[Case]:
     )
 
 
+def large_cases() -> list[Case]:
+    """Return epochs of networks that outgrow every cache, of a few steps each, and a product as large as the widest of them."""
+    epochs = [
+        Case("epoch", network.name, implementation, batch_size)
+        for network, batch_size in LARGE.items()
+        for implementation in ("hand_written", "fold")
+    ]
+    return [*epochs, Case("matmul", "square-8192", "matmul", 8192)]
+
+
 SUITES: dict[str, Callable[[], list[Case]]] = {
     "ladder": all_cases,
     "peers": peer_cases,
     "precision": precision_cases,
+    "large": large_cases,
 }
 
 
@@ -163,7 +177,7 @@ def quick(cases: list[Case]) -> list[Case]:
         for case in cases
         if (case.network == DIGITS.name and case.implementation not in ("multiplication", "example"))
         or (
-            case.network in (COFFEE.name, "square-64", "square-512")
+            case.network in (COFFEE.name, FACE.name, "square-64", "square-512")
             and case.workload in ("epoch", "matmul", "predict", "row")
         )
     ]

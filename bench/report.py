@@ -22,9 +22,10 @@ Row = dict[Any, Any]
 
 ONE_EXAMPLE = ("forward", "backward", "step")
 TITLES = {"forward": "forward", "backward": "backward", "step": "training step"}
-WHOLE = {"epoch": "coffee script: time for one epoch", "matmul": "square matrix product"}
+EPOCH, PRODUCT = "time for one epoch", "square matrix product"
+WHOLE = ("epoch", "matmul")
 PEER_TITLES = {
-    "epoch": "time for one epoch",
+    "epoch": EPOCH,
     "predict": "time to predict all rows, from host to host",
     "row": "time to predict one row, from host to host",
 }
@@ -155,9 +156,10 @@ def _parts(frame: Summary) -> Iterator[tuple[str, Summary]]:
     """Yield what gets a table of its own, with its title."""
     for network, rows in frame[frame["kind"].isin(ONE_EXAMPLE)].groupby("network", sort=False):
         yield f"{network}: time for one example, in batches of {rows['batch_size'].max()}", rows
-    for kind, title in WHOLE.items():
-        if len(rows := frame[frame["kind"] == kind]):
-            yield title, rows
+    for network, rows in frame[frame["kind"] == "epoch"].groupby("network", sort=False):
+        yield f"{network}: {EPOCH}", rows
+    if len(rows := frame[frame["kind"] == "matmul"]):
+        yield PRODUCT, rows
     for (function, precision), rows in frame[frame["kind"] == FUNCTION].groupby(["workload", "precision"], sort=False):
         yield f"{function}{'' if precision == 'float32' else f' in {precision}'}: time of one call", rows
 

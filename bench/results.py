@@ -98,10 +98,12 @@ def _work(own: Measurement, roofs: Roofs) -> Row:
     device, precision, seconds, flops = own.identity["device"], own.case.precision, own.call.value, own.fact("flops")
     if flops is None:
         return {}
+    bound, share = roofs.bound(device, precision, flops, own.fact("bytes") or 0, seconds)
     return {
         "gflop_per_s": flops / seconds / 1e9,
         "fraction_of_peak": roofs.fraction(device, precision, flops / seconds),
-        "bound": roofs.bound(device, precision, flops, own.fact("bytes") or 0, seconds),
+        "fraction_of_roof": share,
+        "bound": bound,
     }
 
 

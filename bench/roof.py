@@ -98,12 +98,18 @@ class Roofs:
         roof = self.flops_per_s.get((kind(device), precision))
         return flops_per_s / roof if roof else None
 
-    def bound(self, device: str, precision: str, flops: int, moved: int, seconds: float) -> str | None:
-        """Return what binds a call of that work: `compute`, `memory`, or `overhead` where it takes thrice its least time."""
+    def bound(
+        self, device: str, precision: str, flops: int, moved: int, seconds: float
+    ) -> tuple[str, float] | tuple[None, None]:
+        """Return what binds a call of that work, and its least time as a share of what it takes; None where no roof was measured.
+
+        That is `compute` or `memory`, or `overhead` where it takes thrice its least time.
+        """
         rate, bandwidth = self.flops_per_s.get((kind(device), precision)), self.bytes_per_s.get(kind(device))
         if not rate or not bandwidth:
-            return None
+            return None, None
         compute_s, memory_s = flops / rate, moved / bandwidth
-        if seconds > OVERHEAD_FROM * max(compute_s, memory_s):
-            return "overhead"
-        return "compute" if compute_s >= memory_s else "memory"
+        share = max(compute_s, memory_s) / seconds
+        if share < 1.0 / OVERHEAD_FROM:
+            return "overhead", share
+        return "compute" if compute_s >= memory_s else "memory", share

@@ -24,7 +24,7 @@ BUDGET_S = 0.25
 TIME_S = 140.0
 SEED = 20240218
 RESULTS = Path("results")
-LADDER, PEERS, PRECISION = SUITES
+LADDER, PEERS, PRECISION, LARGE = SUITES
 EXAMPLES = (
     ("arraybench run", "everything on every backend that works here"),
     ("arraybench run --quick --name old", "a few cases, into results/old"),
@@ -52,7 +52,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     what.add_argument(
         "--suite",
         choices=tuple(SUITES),
-        help=f"what to measure: the {LADDER} (default), this project's network against its {PEERS}, or in every {PRECISION}",
+        help=f"what to measure: the {LADDER} (default), this project's network against its {PEERS}, in every {PRECISION}, or "
+        f"{LARGE} ones",
     )
     parser.add_argument(
         "--quick", action="store_true", help="a few cases of the suite that tell most, and no time for narrow intervals"

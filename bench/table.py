@@ -67,6 +67,7 @@ COLUMNS: dict[str, str] = {
     "launches": "float64",
     "gflop_per_s": "float64",
     "fraction_of_peak": "float64",
+    "fraction_of_roof": "float64",
     "bound": "str",
     "peak_memory_bytes": "int64",
     # check
@@ -110,7 +111,7 @@ COLUMNS: dict[str, str] = {
 LATER = ("precision", "launches", "source", "fraction_of_roof")
 LATER_SPEEDUPS = ("_of_numpy", "_of_jax", "_over_float32")
 ADDED = {name: kind for name, kind in COLUMNS.items() if name in LATER or any(part in name for part in LATER_SPEEDUPS)}
-"""Columns that tables of this version may lack, which were written before there were peers, precisions, sources or launches told."""
+"""Columns that tables of this version may lack, written before there were peers, precisions, sources or launches."""
 SAMPLE_COLUMNS: dict[str, str] = {
     "run_id": "str",
     "workload": "str",

@@ -14,7 +14,7 @@ import numpy as np
 from backends import Array, Backend, Tree, host
 from bench import hand_written
 from bench.cases import Case
-from bench.networks import COFFEE, NETWORKS, SEED, WIDE, Network
+from bench.networks import COFFEE, FACE, NETWORKS, SEED, Network
 from bench.peers import Peer
 from core import losses
 from core.layers import Input
@@ -28,8 +28,13 @@ from core.step import Objective, State, Training, objective
 from core.training import Trainer
 
 EPOCH_RATE = 0.01  # of the course's script
-EPOCH_RATES = {COFFEE.name: EPOCH_RATE, WIDE.name: 1e-4}
-"""At 0.001 the wide network's weights would tell nothing: in 100 steps float32's rounding grows to 0.3 of their size."""
+EPOCH_RATES = {COFFEE.name: EPOCH_RATE, FACE.name: 1e-6}
+WIDE_RATE = 1e-4
+"""At 0.001 the wide network's weights would tell nothing: in 100 steps float32's rounding grows to 0.3 of their size. A step of
+Adam moves each of a million weights of a unit by its rate, so that the face's must be smaller still.
+"""
+HELD_NUMBERS = 1 << 27  # of an epoch's inputs; where they would be more, it goes through fewer examples again and again
+CACHED_NUMBERS = 1 << 23  # what of a step is used twice and is no more than that stays in a cache
 STEP_RATE = 0.05  # so large that what a step changes stands out of the weights' own rounding
 MOMENTUM = 0.9
 STEPS_TAKEN = 20  # before the step that is measured: so few that a counter which stands still shows
@@ -90,7 +95,7 @@ class Parts:
         """Return the parts of a case; what is compiled or folded is the ladder's last rung."""
         network = NETWORKS[case.network]
         rung = next((rung for rung in LADDER if rung.name == case.implementation), LADDER[-1])
-        optimizer = OPTIMIZERS[case.optimizer](EPOCH_RATES[case.network] if case.workload == "epoch" else STEP_RATE)
+        optimizer = OPTIMIZERS[case.optimizer](epoch_rate(case.network) if case.workload == "epoch" else STEP_RATE)
         return cls(network.layers(), losses.get(network.loss), optimizer, rung)
 
     @property
@@ -227,9 +232,11 @@ def _epoch(case: Case, network: Network, backend: Backend, n: int, parts: Parts)
 
     A peer has its rows in that order, and tells the mean loss alone.
     """
-    weights, (x, y) = network.weights(case.dtype), network.examples(n, case.dtype)
-    order = host.generator(SEED + 2).permutation(n).reshape(-1, case.batch_size)
-    rate = EPOCH_RATES[network.name]
+    held = min(n, HELD_NUMBERS // network.sizes[0] // case.batch_size * case.batch_size)
+    weights, (x, y) = network.weights(case.dtype), network.examples(held, case.dtype)
+    generator = host.generator(SEED + 2)
+    order = np.concatenate([generator.permutation(held) for _ in range(n // held)]).reshape(-1, case.batch_size)
+    rate = epoch_rate(network.name)
     by_hand = partial(hand_written.epoch, hidden=network.hidden, output=network.output, learning_rate=rate)
 
     def oracle() -> list[Any]:
@@ -240,7 +247,7 @@ def _epoch(case: Case, network: Network, backend: Backend, n: int, parts: Parts)
         Problem,
         oracle=oracle,
         flops=2 * n * sum(network.multiplications) + len(order) * UPDATE_FLOPS[case.optimizer] * network.parameters,
-        bytes=_bytes(case, n * (network.sizes[0] + 1)),
+        bytes=_bytes(case, _moved_by_an_epoch(network, n, len(order), parts.optimizer)),
         parameters=network.parameters,
     )
     if isinstance(backend, Peer):
@@ -263,6 +270,25 @@ def _epoch(case: Case, network: Network, backend: Backend, n: int, parts: Parts)
         arrange=lambda weights, x, y, order: (trainer.start(weights, case.dtype), (x, y), order),
         outputs=outputs,
     )
+
+
+def epoch_rate(network: str) -> float:
+    """Return the learning rate of a network's epochs."""
+    return EPOCH_RATES.get(network, WIDE_RATE)
+
+
+def _moved_by_an_epoch(network: Network, n: int, steps: int, optimizer: Optimizer) -> int:
+    """Return the fewest numbers that must move: every example once, and what no cache keeps, each time that it is used.
+
+    A batch is used forward and backward; weights forward, and with their averages in the update, where they are written too.
+    """
+    state = (1 + optimizer.slot_count) * network.parameters
+    moved = n * (network.sizes[0] + 1)
+    if n // steps * network.sizes[0] > CACHED_NUMBERS:
+        moved += n * network.sizes[0]
+    if state > CACHED_NUMBERS:
+        moved += steps * (network.parameters + 2 * state)
+    return moved
 
 
 def _prediction(case: Case, network: Network, backend: Backend, n: int) -> Problem:

@@ -85,7 +85,7 @@ def test_the_suite_has_products_and_a_network_in_every_precision_in_one_group_ea
 
 def test_the_ladder_stays_in_float32():
     assert {case.precision for case in all_cases()} == {"float32"}
-    assert [*SUITES] == ["ladder", "peers", "precision"]
+    assert [*SUITES] == ["ladder", "peers", "precision", "large"]
 
 
 # What a backend has
