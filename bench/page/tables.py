@@ -180,6 +180,8 @@ TABLES: dict[str, dict[str, Made]] = {
         "GFLOP/s": _figure("gflop_per_s", ",.3g"),
         "Of the roof": _figure("fraction_of_peak", ".2%"),
         "Bound by": _words("bound"),
+        "Of that bound": _figure("fraction_of_roof", ".2%"),
+        "Launches": _figure("launches", ",.0f"),
         "Peak memory, MB": lambda row: figure(row["peak_memory_bytes"] / 1e6 or math.nan, ",.0f"),
     },
     "Checks, and what is like for like": {
