@@ -10,23 +10,24 @@ import array_api_compat
 import numpy as np
 
 import core
-from backends import Backend
+from backends import Backend, base
 from bench.conform.requirement import collect, require, requirement
 
 
 @functools.cache
 def needed() -> tuple[str, ...]:
-    """Return the functions of a namespace that `core` uses, read from its source."""
-    sources = (path.read_text(encoding="utf-8") for path in Path(core.__file__).parent.glob("*.py"))
-    found = (node for source in sources for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Attribute))
-    names = {node.attr for node in found if isinstance(node.value, ast.Name) and node.value.id == "xp"}
+    """Return the functions of a namespace that `core` and its folds use, read from their source."""
+    paths = (*Path(core.__file__).parent.glob("*.py"), Path(base.__file__))
+    trees = (ast.parse(path.read_text(encoding="utf-8")) for path in paths)
+    found = (node for tree in trees for node in ast.walk(tree) if isinstance(node, ast.Attribute))
+    names = {node.attr for node in found if "xp" in (getattr(node.value, "id", ""), getattr(node.value, "attr", ""))}
     return tuple(sorted(name for name in names if not name.startswith("_")))
 
 
 @requirement
 def what_core_needs_is_there(backend: Backend) -> None:
     """`xp` is a module, or has its members in its own dictionary as a module does, with all that `core` uses among them."""
-    missing = [name for name in (*needed(), "unstack", "float32", "float64", "int64") if name not in vars(backend.xp)]
+    missing = [name for name in (*needed(), "float32", "float64", "int64") if name not in vars(backend.xp)]
     require(not missing, f"it lacks {', '.join(missing)}")
 
 
