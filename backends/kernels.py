@@ -85,8 +85,10 @@ class Program(Recording):
     def run(self, data: tuple[Array, ...], order: Array | None) -> tuple[Array, ...]:
         steps = len(data[0] if order is None else order)
         outputs = tuple(self._library.empty((steps, *array.shape), array.dtype) for array in self.output)
-        batches = () if order is not None else tuple(map(self._library.ascontiguousarray, data))
-        homes, stacks = (*self.batch[: len(batches)], *self.output), (*batches, *outputs)
+        homes, stacks = list(self.output), list(outputs)
+        if order is None:
+            homes += self.batch
+            stacks += map(self._library.ascontiguousarray, data)
         launches = [(function, list(arguments)) for function, arguments in self.launches]
         moving = [
             (arguments, i, self._rows(x, home, stacked))

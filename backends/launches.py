@@ -207,11 +207,6 @@ class Tape:
 
 def plain(tree: Tree, arrays: Iterator[Array] | None = None) -> Any:
     """Return a tree with the arrays behind its stand-ins, or others, in their places."""
-    if isinstance(tree, Recorded):
-        return tree.array if arrays is None else next(arrays)
-    if isinstance(tree, dict):
-        return {name: plain(branch, arrays) for name, branch in tree.items()}
-    if isinstance(tree, tuple | list):
-        branches = [plain(branch, arrays) for branch in tree]
-        return type(tree)(*branches) if hasattr(tree, "_fields") else type(tree)(branches)
-    return tree
+    held = list(leaves(tree))
+    behind = arrays if arrays is not None else (x.array for x in held if isinstance(x, Recorded))
+    return rebuilt(tree, (next(behind) if isinstance(x, Recorded) else x for x in held))

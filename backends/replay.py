@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from backends import recording
-from backends.base import Array, Step, Tree
+from backends.base import Array, Step, Tree, leaves
 from backends.recording import Known, UnrecordableError, overlap, same
 
 BLOCK_BYTES = 1 << 17
@@ -152,11 +152,7 @@ class Tape:
         return Call(_cast, [x], out, elementwise=True)
 
     def _plain_tree(self, tree: Any) -> Any:
-        if isinstance(tree, dict):
-            return {name: self._plain_tree(branch) for name, branch in tree.items()}
-        if isinstance(tree, tuple | list):
-            return type(tree)(self._plain_tree(branch) for branch in tree)
-        return self.plain(tree) if isinstance(tree, np.ndarray) else tree
+        return recording.rebuilt(tree, (self.plain(x) if isinstance(x, np.ndarray) else x for x in leaves(tree)))
 
     def _record(self, call: Call) -> Recorded:
         self.calls.append(call)
