@@ -177,6 +177,13 @@ class Backend(ABC):
         return f"<Backend {self.spec}>"
 
 
+class StepError(BaseException):
+    """Ends a function of which the launches are counted where it folds: `step()` takes one step, or tells the launches of one."""
+
+    def __init__(self, step: Callable[[], Any]) -> None:
+        self.step = step
+
+
 def leaves(tree: Tree) -> Iterator[Array]:
     """Yield the arrays of a tree, left to right."""
     if isinstance(tree, dict):

@@ -16,7 +16,7 @@ from functools import partial
 from typing import Any
 
 from backends import recording
-from backends.base import Array, Step, Tree, first_batch
+from backends.base import Array, Step, StepError, Tree, first_batch
 from backends.formulas import TYPES
 from backends.launches import Tape, count, plain, watched
 from backends.recording import Call, Known, Recording, UnrecordableError, address, overlap, same
@@ -24,13 +24,6 @@ from backends.recording import Call, Known, Recording, UnrecordableError, addres
 MakeKernel = Callable[[str, str, str, str], Callable[..., Any]]
 """From inputs, outputs, body and name to a kernel that is called with arrays: `cupy.ElementwiseKernel`, or what does the same."""
 Launch = tuple[Callable[..., Any], list[Array]]
-
-
-class StepError(BaseException):
-    """Ends a function of which the launches are counted where it folds: they are those of one step."""
-
-    def __init__(self, launches: int) -> None:
-        self.launches = launches
 
 
 class Compiler:
@@ -45,17 +38,21 @@ class Compiler:
         known = self._programs.setdefault(step, {})
         if watched():
             first = first_batch(self._library, plain(data), plain(order))
-            raise StepError(self._step_launches(step, plain(state), first, known))
+            raise StepError(partial(self._step_launches, step, plain(state), first, known))
         return recording.fold(step, state, data, order, known, self._record, self._library)
 
     def launches(self, function: Callable[..., Any], *arguments: Any) -> int | None:
         """Return what `Backend.launches` does: the calls that a function makes, or the launches of one step where it folds."""
         try:
-            return count(function, arguments, self._library)
-        except StepError as step:
-            return step.launches
+            return self._launches(function, arguments)
         except Exception:  # a function that needs an array's values, or a library that does not take a stand-in
             return None
+
+    def _launches(self, function: Callable[..., Any], arguments: tuple[Any, ...]) -> int:
+        try:
+            return count(function, arguments, self._library)
+        except StepError as folds:
+            return int(folds.step())
 
     def _step_launches(self, step: Step, state: Tree, batch: tuple[Array, ...], known: Known) -> int:
         try:

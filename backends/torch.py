@@ -21,6 +21,7 @@ from backends.base import (
     Backend,
     BackendError,
     Step,
+    StepError,
     Tree,
     first_batch,
     first_line,
@@ -133,14 +134,14 @@ class TorchBackend(Backend):
         """Do what `Backend.fold` does; inside a compiled function, with a compiled step."""
         if (within := _within.get()) is None:
             if _counting.get():
-                raise _StepError(lambda: step(state, first_batch(self.xp, data, order)))
+                raise StepError(lambda: step(state, first_batch(self.xp, data, order)))
             return super().fold(step, state, data, order)
         if within is TRACING:
             raise _FoldError
         steps, numbers = within
         compiled = steps.setdefault(next(numbers), _Compiled(step, closed=True))
         if _counting.get():
-            raise _StepError(lambda: compiled(state, first_batch(self.xp, data, order)))
+            raise StepError(lambda: compiled(state, first_batch(self.xp, data, order)))
         data, order = small_gathered(self.xp, data, order)
         if order is None:
             batches = list(zip(*(torch.unbind(stacked.contiguous()) for stacked in data), strict=True))
@@ -154,7 +155,7 @@ class TorchBackend(Backend):
         token = _counting.set(True)
         try:
             return _kernels(lambda: function(*arguments), self._device)
-        except _StepError as found:
+        except StepError as found:
             step = found.step
         finally:
             _counting.reset(token)
@@ -346,13 +347,6 @@ def _rebuild(tree: Tree, leaves: Iterator[Array]) -> Tree:
 _counting: ContextVar[bool] = ContextVar("_counting", default=False)
 """Whether the kernels of a call are counted."""
 COPIES = ("Memcpy", "Memset")
-
-
-class _StepError(BaseException):
-    """Ends a function of which the kernels are counted where it folds: they are those of one step."""
-
-    def __init__(self, step: Callable[[], Tree]) -> None:
-        self.step = step
 
 
 def _kernels(call: Callable[[], Tree], device: torch.device) -> int | None:
