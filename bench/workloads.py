@@ -160,14 +160,18 @@ def _forward(case: Case, network: Network, backend: Backend, n: int, parts: Part
 
 def _backward(case: Case, network: Network, backend: Backend, n: int, parts: Parts) -> Problem:
     weights, (x, y) = network.weights(case.dtype), network.examples(n, case.dtype)
-    rung, goal = parts.rung, parts.goal
+    rung, goal, xp = parts.rung, parts.goal, backend.xp
+
+    def backward(weights: Tree, x: Array, y: Array) -> tuple[Tree, Tree]:
+        gradients, output = rung.gradients(goal, weights, (x, y), xp=xp)
+        return gradients, goal.values(y, output, xp=xp)
 
     def oracle() -> list[Any]:
         gradients, each = hand_written.gradients(_wide(weights), _wide(x), _wide(y), network.hidden, network.output)
         return [*_flat(gradients), each]
 
     return Problem(
-        function=_compiled(lambda weights, x, y: rung.gradients(goal, weights, (x, y), xp=backend.xp), case, backend),
+        function=_compiled(backward, case, backend),
         inputs=(weights, x, y),
         outputs=lambda result, to_host: [to_host(array) for array in (*_flat(result[0]), result[1][0])],
         oracle=oracle,
@@ -195,6 +199,10 @@ def _step(case: Case, network: Network, backend: Backend, n: int, parts: Parts) 
     usual = kept == case.dtype and not rung.one_example_at_a_time
     training = parts.training(goal if usual else other, parts.optimizer, layout)
 
+    def step(state: State, x: Array, y: Array) -> tuple[State, Tree]:
+        state, output = training.step(state, (x, y), xp=xp)
+        return state, goal.values(y, output, xp=xp)
+
     def arrange(weights: Tree, x: Array, y: Array) -> tuple[Tree, ...]:
         state = training.start(weights, backend.asarray(float(STEPS_TAKEN), kept), xp=xp)
         slots = [layout.pack(tree_map(backend.asarray, slot), xp=xp) for slot in averages]
@@ -215,7 +223,7 @@ def _step(case: Case, network: Network, backend: Backend, n: int, parts: Parts) 
         return [*_flat(after), *_less(_flat(after), _flat(before)), *kept, np.asarray(STEPS_TAKEN + 1.0), each]
 
     return Problem(
-        function=_compiled(lambda state, x, y: training.step(state, (x, y), xp=xp), case, backend),
+        function=_compiled(step, case, backend),
         inputs=(weights, x, y),
         arrange=arrange,
         outputs=outputs,

@@ -20,7 +20,7 @@ from typing import Any
 
 from core import network
 from core.network import Layers, Weights
-from core.step import Batch, Objective, Values
+from core.step import Batch, Objective
 
 Array = Any
 Namespace = Any
@@ -79,7 +79,7 @@ class Rung:
 
     def gradients(
         self, objective: Objective, weights: Weights, batch: Batch, *, xp: Namespace
-    ) -> tuple[Weights, Values]:
+    ) -> tuple[Weights, Array]:
         """Return what `objective.gradients` does, the mean taken over single examples where the rung has them single."""
         if not self.one_example_at_a_time:
             return objective.gradients(weights, batch, xp=xp)
@@ -88,7 +88,7 @@ class Rung:
         parts = [objective.gradients(weights, example, xp=loops) for example in examples]
         gradients = functools.reduce(_add, (own for own, _ in parts))
         mean = tuple(tuple(g * (1.0 / len(parts)) for g in layer) for layer in gradients)
-        return mean, tuple(xp.concat(column, axis=0) for column in zip(*(values for _, values in parts), strict=True))
+        return mean, xp.concat([output for _, output in parts], axis=0)
 
 
 def _add(a: Weights, b: Weights) -> Weights:

@@ -1,8 +1,8 @@
 """Loss functions and their gradients, with Keras 3's formulas.
 
-`forward(target, prediction)` gives one loss per example and what `backward` needs; `backward` gives the gradient of each
-example's loss with respect to the prediction. A loss on logits has its link function (sigmoid, softmax) inside, which is
-stable where the probability itself saturates and makes the gradient `p - y`.
+`forward(target, prediction)` gives one loss per example, `backward(target, prediction)` the gradient of each example's loss with
+respect to the prediction: training needs only the second, and its history the first. A loss on logits has its link function
+(sigmoid, softmax) inside, which is stable where the probability itself saturates and makes the gradient `p - y`.
 """
 
 from __future__ import annotations
@@ -35,14 +35,13 @@ class Loss:
 
     def __call__(self, target: Array, prediction: Array) -> Array:
         xp = array_namespace(target, prediction)
-        losses, _ = self.forward(target, prediction, xp=xp)
-        return xp.mean(losses)
+        return xp.mean(self.forward(target, prediction, xp=xp))
 
-    def forward(self, target: Array, prediction: Array, *, xp: Namespace) -> tuple[Array, Any]:
-        """Return the losses, shape (n,), and what `backward` needs. The prediction has shape (n, units)."""
+    def forward(self, target: Array, prediction: Array, *, xp: Namespace) -> Array:
+        """Return the losses, shape (n,). The prediction has shape (n, units)."""
         raise NotImplementedError(f"{type(self).__name__} has no forward")
 
-    def backward(self, residual: Any, *, xp: Namespace) -> Array:
+    def backward(self, target: Array, prediction: Array, *, xp: Namespace) -> Array:
         """Return the gradient of each example's loss with respect to its prediction, shape (n, units)."""
         raise NotImplementedError(f"{type(self).__name__} has no backward")
 
@@ -53,13 +52,12 @@ class MeanSquaredError(Loss):
 
     name: ClassVar[str] = "mean_squared_error"
 
-    def forward(self, target: Array, prediction: Array, *, xp: Namespace) -> tuple[Array, Any]:
+    def forward(self, target: Array, prediction: Array, *, xp: Namespace) -> Array:
         error = prediction - target
-        return xp.mean(error * error, axis=-1), error
+        return xp.mean(error * error, axis=-1)
 
-    def backward(self, residual: Any, *, xp: Namespace) -> Array:
-        error = residual
-        return error * (2.0 / error.shape[-1])
+    def backward(self, target: Array, prediction: Array, *, xp: Namespace) -> Array:
+        return (prediction - target) * (2.0 / prediction.shape[-1])
 
 
 @dataclass(frozen=True)
@@ -75,7 +73,7 @@ class BinaryCrossentropy(Loss):
 
     link: ClassVar[ActivationFunction | None] = sigmoid
 
-    def forward(self, target: Array, prediction: Array, *, xp: Namespace) -> tuple[Array, Any]:
+    def forward(self, target: Array, prediction: Array, *, xp: Namespace) -> Array:
         y = target
         if self.from_logits:
             z = prediction
@@ -83,10 +81,10 @@ class BinaryCrossentropy(Loss):
         else:
             p = xp.clip(prediction, EPSILON, 1.0 - EPSILON)
             losses = -(y * xp.log(p) + (1.0 - y) * xp.log(1.0 - p))
-        return _mean_over_units(losses, xp), (y, prediction)
+        return _mean_over_units(losses, xp)
 
-    def backward(self, residual: Any, *, xp: Namespace) -> Array:
-        y, prediction = residual
+    def backward(self, target: Array, prediction: Array, *, xp: Namespace) -> Array:
+        y = target
         if self.from_logits:
             gradient = sigmoid.forward(prediction, xp) - y
         else:
@@ -109,22 +107,23 @@ class CategoricalCrossentropy(Loss):
 
     link: ClassVar[ActivationFunction | None] = softmax
 
-    def forward(self, target: Array, prediction: Array, *, xp: Namespace) -> tuple[Array, Any]:
+    def forward(self, target: Array, prediction: Array, *, xp: Namespace) -> Array:
         y = target
         if self.from_logits:
             z = prediction - xp.max(prediction, axis=-1, keepdims=True)
             log_p = z - xp.log(xp.sum(xp.exp(z), axis=-1, keepdims=True))
-            return -xp.sum(y * log_p, axis=-1), (y, log_p)
+        else:
+            q = prediction / xp.sum(prediction, axis=-1, keepdims=True)
+            log_p = xp.log(xp.clip(q, EPSILON, 1.0 - EPSILON))
+        return -xp.sum(y * log_p, axis=-1)
+
+    def backward(self, target: Array, prediction: Array, *, xp: Namespace) -> Array:
+        y = target
+        if self.from_logits:
+            return softmax.forward(prediction, xp) * xp.sum(y, axis=-1, keepdims=True) - y
         total = xp.sum(prediction, axis=-1, keepdims=True)
         q = prediction / total
         p = xp.clip(q, EPSILON, 1.0 - EPSILON)
-        return -xp.sum(y * xp.log(p), axis=-1), (y, q, p, total)
-
-    def backward(self, residual: Any, *, xp: Namespace) -> Array:
-        if self.from_logits:
-            y, log_p = residual
-            return xp.exp(log_p) * xp.sum(y, axis=-1, keepdims=True) - y
-        y, q, p, total = residual
         dq = xp.where(p == q, -y / p, 0.0)
         return (dq - xp.sum(dq * q, axis=-1, keepdims=True)) / total
 
@@ -137,9 +136,16 @@ class SparseCategoricalCrossentropy(CategoricalCrossentropy):
 
     sparse_targets: ClassVar[bool] = True
 
-    def forward(self, target: Array, prediction: Array, *, xp: Namespace) -> tuple[Array, Any]:
-        one_hot = xpx.one_hot(target, prediction.shape[-1], dtype=prediction.dtype, xp=xp)
-        return super().forward(one_hot, prediction, xp=xp)
+    def forward(self, target: Array, prediction: Array, *, xp: Namespace) -> Array:
+        return super().forward(_one_hot(target, prediction, xp), prediction, xp=xp)
+
+    def backward(self, target: Array, prediction: Array, *, xp: Namespace) -> Array:
+        return super().backward(_one_hot(target, prediction, xp), prediction, xp=xp)
+
+
+def _one_hot(classes: Array, prediction: Array, xp: Namespace) -> Array:
+    """Return rows like the prediction's, with a 1 for the class."""
+    return xpx.one_hot(classes, prediction.shape[-1], dtype=prediction.dtype, xp=xp)
 
 
 def _mean_over_units(losses: Array, xp: Namespace) -> Array:

@@ -28,30 +28,29 @@ class Objective:
     link: ActivationFunction
     metrics: tuple[Metric, ...]
 
-    def evaluate(self, weights: Weights, batch: Batch, *, xp: Namespace) -> Values:
-        """Return every example's loss and metrics, without sample weights."""
-        output, _ = network.forward(self.layers, weights, batch[0], xp=xp)
-        losses, _ = self.loss.forward(batch[1], output, xp=xp)
-        return self._values(losses, output, batch, xp)
-
-    def gradients(self, weights: Weights, batch: Batch, *, xp: Namespace) -> tuple[Weights, Values]:
-        """Return the gradient of the batch's mean loss for every trainable weight, and every example's loss and metrics.
+    def gradients(self, weights: Weights, batch: Batch, *, xp: Namespace) -> tuple[Weights, Array]:
+        """Return the gradient of the batch's mean loss for every trainable weight, and the network's output.
 
         Sample weights multiply the losses; as in Keras, the sum is still divided by the number of examples.
         """
         output, residuals = network.forward(self.layers, weights, batch[0], xp=xp)
-        losses, residual = self.loss.forward(batch[1], output, xp=xp)
-        dy = self.loss.backward(residual, xp=xp) * (1.0 / batch[0].shape[0])
+        dy = self.loss.backward(batch[1], output, xp=xp) * (1.0 / batch[0].shape[0])
         if len(batch) == 3:
             dy = dy * batch[2][:, None]
-        gradients = network.backward(self.layers, weights, residuals, dy, xp=xp)
-        return gradients, self._values(losses, output, batch, xp)
+        return network.backward(self.layers, weights, residuals, dy, xp=xp), output
 
-    def _values(self, losses: Array, output: Array, batch: Batch, xp: Namespace) -> Values:
+    def values(self, target: Array, output: Array, *, xp: Namespace) -> Values:
+        """Return every example's loss and metrics, without sample weights, from the network's output, shape (n, units)."""
+        losses = self.loss.forward(target, output, xp=xp)
         if not self.metrics:
             return (losses,)
         prediction = self.link.forward(output, xp)
-        return (losses, *(metric(batch[1], prediction, xp=xp) for metric in self.metrics))
+        return (losses, *(metric(target, prediction, xp=xp) for metric in self.metrics))
+
+    def evaluate(self, weights: Weights, batch: Batch, *, xp: Namespace) -> Values:
+        """Return every example's loss and metrics, without sample weights."""
+        output, _ = network.forward(self.layers, weights, batch[0], xp=xp)
+        return self.values(batch[1], output, xp=xp)
 
 
 def objective(layers: Layers, loss: Loss, metrics: tuple[Metric, ...] = ()) -> Objective:
@@ -97,13 +96,13 @@ class Training:
         trained = self.layout.unpack(state.parameters, xp=xp)
         return tuple([own or fixed for own, fixed in zip(trained, state.fixed, strict=True)])
 
-    def step(self, state: State, batch: Batch, *, xp: Namespace) -> tuple[State, Values]:
-        """Return the state after one step, and the batch's loss and metrics before it."""
-        gradients, values = self.objective.gradients(self.weights(state, xp=xp), batch, xp=xp)
+    def step(self, state: State, batch: Batch, *, xp: Namespace) -> tuple[State, Array]:
+        """Return the state after one step, and the network's output before it, of which the objective has its values."""
+        gradients, output = self.objective.gradients(self.weights(state, xp=xp), batch, xp=xp)
         t = state.t + 1.0
         updated = [
             self.optimizer.update(w, g, slots, t, xp=xp)
             for w, g, slots in zip(state.parameters, self.layout.pack(gradients, xp=xp), state.slots, strict=True)
         ]
         parameters, slots = zip(*updated, strict=True) if updated else ((), ())
-        return State(parameters, slots, t, state.fixed), values
+        return State(parameters, slots, t, state.fixed), output

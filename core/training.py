@@ -35,8 +35,7 @@ class Trainer:
         self.backend = backend
         parameters = tuple(w if layer.trainable else () for layer, w in zip(objective.layers, weights, strict=True))
         self.training = Training(objective, optimizer, Layout.of(parameters, backend.flat_parameters))
-        # One object for the trainer's life, by which a fold may know the step again.
-        self._step = lambda state, batch: self.training.step(state, batch, xp=backend.xp)
+        self._step = self._take_step  # one object for the trainer's life, by which a fold may know the step again
         self.run = backend.compile(self._run)
         self.evaluate = backend.compile(partial(objective.evaluate, xp=backend.xp))
 
@@ -49,4 +48,19 @@ class Trainer:
         return self.training.weights(state, xp=self.backend.xp)
 
     def _run(self, state: State, data: Batch, order: Array | None) -> tuple[State, Values]:
-        return self.backend.fold(self._step, state, data, order)
+        state, (outputs,) = self.backend.fold(self._step, state, data, order)
+        return state, self._values(data[1], order, outputs)
+
+    def _take_step(self, state: State, batch: Batch) -> tuple[State, tuple[Array]]:
+        state, output = self.training.step(state, batch, xp=self.backend.xp)
+        return state, (output,)
+
+    def _values(self, target: Array, order: Array | None, outputs: Array) -> Values:
+        """Return the values of all steps at once: no step needs them, and each call would cost it something."""
+        xp, (steps, size, units) = self.backend.xp, outputs.shape
+        if order is None:
+            target = xp.reshape(target, (steps * size, *target.shape[2:]))
+        else:
+            target = xp.take(target, xp.reshape(order, (-1,)), axis=0)
+        values = self.training.objective.values(target, xp.reshape(outputs, (steps * size, units)), xp=xp)
+        return tuple([xp.reshape(value, (steps, size)) for value in values])

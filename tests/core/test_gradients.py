@@ -88,8 +88,8 @@ def test_a_loss_goes_back_as_its_differences_say(loss, shape, seed):
     generator = np.random.default_rng(seed)
     prediction, target = draw_prediction(loss, shape, generator), draw_target(loss, shape, generator)
     sample_weight = generator.uniform(0.0, 2.0, shape[0])
-    gradient = loss.backward(loss.forward(target, prediction, xp=xp)[1], xp=xp) * sample_weight[:, None]
-    assert_is_gradient(gradient, lambda p: np.sum(sample_weight * loss.forward(target, p, xp=xp)[0]), prediction)
+    gradient = loss.backward(target, prediction, xp=xp) * sample_weight[:, None]
+    assert_is_gradient(gradient, lambda p: np.sum(sample_weight * loss.forward(target, p, xp=xp)), prediction)
 
 
 # Layers
@@ -159,7 +159,7 @@ def draw_batch(layers, loss, weighted, seed=0, n=4, features=2):
 
 def mean_loss(layers, loss, weights, batch, xp=xp):
     """The function that training lowers, as it is written: no activation moved into the loss."""
-    values, _ = loss.forward(batch[1], network.forward(layers, weights, batch[0], xp=xp)[0], xp=xp)
+    values = loss.forward(batch[1], network.forward(layers, weights, batch[0], xp=xp)[0], xp=xp)
     return xp.sum(values * batch[2] if len(batch) == 3 else values) / batch[0].shape[0]
 
 
@@ -228,13 +228,13 @@ class NoActivationGradient(Dense):
 
 
 class SumOfExamples(MeanSquaredError):  # noqa: N818
-    def backward(self, residual, *, xp):
-        return super().backward(residual, xp=xp) * residual.shape[0]
+    def backward(self, target, prediction, *, xp):
+        return super().backward(target, prediction, xp=xp) * prediction.shape[0]
 
 
 class SumOfUnits(MeanSquaredError):  # noqa: N818
-    def backward(self, residual, *, xp):
-        return super().backward(residual, xp=xp) * residual.shape[-1]
+    def backward(self, target, prediction, *, xp):
+        return super().backward(target, prediction, xp=xp) * prediction.shape[-1]
 
 
 @pytest.mark.parametrize(

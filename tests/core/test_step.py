@@ -25,9 +25,11 @@ xp = backends.get("numpy").xp
 def test_a_certain_and_wrong_network_learns_by_p_minus_y(top, loss, target):
     layers, x = (Dense(2), top), np.array([[50.0, -50.0]])
     weights = ((np.eye(2), np.zeros(2)), (np.eye(2), np.zeros(2)) if isinstance(top, Dense) else ())
-    gradients, (losses,) = objective(layers, loss).gradients(weights, (x, np.array(target)), xp=xp)
+    goal, y = objective(layers, loss), np.array(target)
+    gradients, output = goal.gradients(weights, (x, y), xp=xp)
     share = 2.0 if isinstance(loss, BinaryCrossentropy) else 1.0  # a mean over the units, or a sum over the classes
     np.testing.assert_allclose(gradients[0][1], np.array([1.0, -1.0]) / share, rtol=1e-9)
+    (losses,) = goal.values(y, output, xp=xp)
     np.testing.assert_allclose(losses, [50.0 if share == 2.0 else 100.0], rtol=1e-9)
 
 
@@ -49,15 +51,13 @@ def test_an_activation_that_is_not_the_losss_own_stays_where_it_is(layers, loss)
 def test_metrics_see_the_probability_where_the_loss_sees_the_logit():
     goal = objective((Dense(1, "sigmoid"),), BinaryCrossentropy(), (metrics.accuracy,))
     weights, batch = ((np.ones((1, 1)), np.zeros(1)),), (np.array([[0.2], [-0.2]]), np.array([[1.0], [1.0]]))
-    for _, right in (goal.evaluate(weights, batch, xp=xp), goal.gradients(weights, batch, xp=xp)[1]):
-        np.testing.assert_array_equal(right, [1.0, 0.0])  # as logits, both are under one half
+    _, right = goal.evaluate(weights, batch, xp=xp)
+    np.testing.assert_array_equal(right, [1.0, 0.0])  # as logits, both are under one half
 
 
 def test_values_are_each_examples_own_without_its_weight():
     goal = objective((Dense(1),), MeanSquaredError())
     weights, x, y = ((np.ones((1, 1)), np.zeros(1)),), np.array([[1.0], [3.0]]), np.zeros((2, 1))
-    for (losses,) in (
-        goal.evaluate(weights, (x, y), xp=xp),
-        goal.gradients(weights, (x, y, np.full(2, 7.0)), xp=xp)[1],
-    ):
+    _, output = goal.gradients(weights, (x, y, np.full(2, 7.0)), xp=xp)
+    for (losses,) in (goal.evaluate(weights, (x, y), xp=xp), goal.values(y, output, xp=xp)):
         np.testing.assert_array_equal(losses, [1.0, 9.0])

@@ -9,6 +9,7 @@ from typing import Any
 from bench.networks import COFFEE, DIGITS, ZERO_OR_ONE
 from bench.selftest.faults import NESTEROV, STEPS, collect, in_parts, on
 from bench.workloads import Parts
+from core import network
 from core.activations import linear, sigmoid
 from core.losses import BinaryCrossentropy, SparseCategoricalCrossentropy
 from core.step import Objective
@@ -21,8 +22,9 @@ def loss_goes_back_through_its_sigmoid_twice(parts: Parts) -> Parts:
     """(p - y) p (1 - p): p - y has the sigmoid's slope in it already."""
 
     class Wrong(BinaryCrossentropy):
-        def backward(self, residual: Any, *, xp: Any) -> Any:
-            return sigmoid.backward(sigmoid.forward(residual[1], xp), super().backward(residual, xp=xp), xp)
+        def backward(self, target: Any, prediction: Any, *, xp: Any) -> Any:
+            gradient = super().backward(target, prediction, xp=xp)
+            return sigmoid.backward(sigmoid.forward(prediction, xp), gradient, xp)
 
     return replace(parts, loss=Wrong())
 
@@ -45,6 +47,9 @@ def labels_are_smoothed(parts: Parts) -> Parts:
         def forward(self, target: Any, prediction: Any, *, xp: Any) -> Any:
             return super().forward(0.9 * target + 0.05, prediction, xp=xp)
 
+        def backward(self, target: Any, prediction: Any, *, xp: Any) -> Any:
+            return super().backward(0.9 * target + 0.05, prediction, xp=xp)
+
     return replace(parts, loss=Wrong())
 
 
@@ -56,6 +61,9 @@ def classes_counted_from_one(parts: Parts) -> Parts:
         def forward(self, target: Any, prediction: Any, *, xp: Any) -> Any:
             return super().forward(xp.remainder(target + 1, prediction.shape[1]), prediction, xp=xp)
 
+        def backward(self, target: Any, prediction: Any, *, xp: Any) -> Any:
+            return super().backward(xp.remainder(target + 1, prediction.shape[1]), prediction, xp=xp)
+
     return replace(parts, loss=Wrong())
 
 
@@ -65,8 +73,7 @@ def loss_of_a_no_is_forgotten(parts: Parts) -> Parts:
 
     class Wrong(BinaryCrossentropy):
         def forward(self, target: Any, prediction: Any, *, xp: Any) -> Any:
-            losses, residual = super().forward(target, prediction, xp=xp)
-            return losses * target[:, 0], residual
+            return super().forward(target, prediction, xp=xp) * target[:, 0]
 
     return replace(parts, loss=Wrong())
 
@@ -77,8 +84,8 @@ def every_example_has_the_mean_loss(parts: Parts) -> Parts:
 
     class Wrong(SparseCategoricalCrossentropy):
         def forward(self, target: Any, prediction: Any, *, xp: Any) -> Any:
-            losses, residual = super().forward(target, prediction, xp=xp)
-            return 0.0 * losses + xp.mean(losses), residual
+            losses = super().forward(target, prediction, xp=xp)
+            return 0.0 * losses + xp.mean(losses)
 
     return replace(parts, loss=Wrong())
 
@@ -96,8 +103,8 @@ def scaled(factor: Callable[[int], float]) -> type[Objective]:
 
     class Scaled(Objective):
         def gradients(self, weights: Any, batch: Any, *, xp: Any) -> Any:
-            gradients, values = super().gradients(weights, batch, xp=xp)
-            return tuple(tuple(g * factor(batch[0].shape[0]) for g in layer) for layer in gradients), values
+            gradients, output = super().gradients(weights, batch, xp=xp)
+            return tuple(tuple(g * factor(batch[0].shape[0]) for g in layer) for layer in gradients), output
 
     return Scaled
 
@@ -109,7 +116,7 @@ def of_examples(chosen: Callable[[int], slice]) -> type[Objective]:
         def gradients(self, weights: Any, batch: Any, *, xp: Any) -> Any:
             some = chosen(batch[0].shape[0])
             gradients, _ = super().gradients(weights, tuple(array[some, ...] for array in batch), xp=xp)
-            return gradients, self.evaluate(weights, batch, xp=xp)
+            return gradients, network.forward(self.layers, weights, batch[0], xp=xp)[0]
 
     return Partial
 

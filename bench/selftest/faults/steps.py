@@ -9,6 +9,7 @@ from typing import Any
 from bench.networks import COFFEE, DIGITS, ZERO_OR_ONE
 from bench.selftest.faults import EPOCH, STEPS, collect, in_parts, on
 from bench.workloads import EPOCH_RATE, Parts
+from core import network
 from core.step import State, Training
 from core.training import Trainer
 
@@ -30,8 +31,8 @@ def step_counter_stands_still(parts: Parts) -> Parts:
 
     class Wrong(Training):
         def step(self, state: State, batch: Any, *, xp: Any) -> Any:
-            after, values = super().step(state, batch, xp=xp)
-            return after._replace(t=state.t), values
+            after, output = super().step(state, batch, xp=xp)
+            return after._replace(t=state.t), output
 
     return with_training(parts, Wrong)
 
@@ -55,7 +56,7 @@ def loss_after_the_update(parts: Parts) -> Parts:
     class Wrong(Training):
         def step(self, state: State, batch: Any, *, xp: Any) -> Any:
             after, _ = super().step(state, batch, xp=xp)
-            return after, self.objective.evaluate(self.weights(after, xp=xp), batch, xp=xp)
+            return after, network.forward(self.objective.layers, self.weights(after, xp=xp), batch[0], xp=xp)[0]
 
     return with_training(parts, Wrong)
 
@@ -66,11 +67,11 @@ def biases_move_by_their_gradient_alone(parts: Parts) -> Parts:
 
     class Wrong(Training):
         def step(self, state: State, batch: Any, *, xp: Any) -> Any:
-            after, values = super().step(state, batch, xp=xp)
+            after, output = super().step(state, batch, xp=xp)
             new, old = self.weights(after, xp=xp), self.weights(state, xp=xp)
             gradients, _ = self.objective.gradients(old, batch, xp=xp)
             mixed = tuple((w[0], o[1] - EPOCH_RATE * g[1]) for w, o, g in zip(new, old, gradients, strict=True))
-            return after._replace(parameters=self.layout.pack(mixed, xp=xp)), values
+            return after._replace(parameters=self.layout.pack(mixed, xp=xp)), output
 
     return with_training(parts, Wrong)
 
@@ -81,10 +82,10 @@ def biases_never_move(parts: Parts) -> Parts:
 
     class Wrong(Training):
         def step(self, state: State, batch: Any, *, xp: Any) -> Any:
-            after, values = super().step(state, batch, xp=xp)
+            after, output = super().step(state, batch, xp=xp)
             new, old = self.weights(after, xp=xp), self.weights(state, xp=xp)
             mixed = tuple((own[0], before[1]) for own, before in zip(new, old, strict=True))
-            return after._replace(parameters=self.layout.pack(mixed, xp=xp)), values
+            return after._replace(parameters=self.layout.pack(mixed, xp=xp)), output
 
     return with_training(parts, Wrong)
 
@@ -164,8 +165,8 @@ def gradients_of_examples_summed(parts: Parts) -> Parts:
 
     class Wrong(type(parts.rung)):  # type: ignore[misc]
         def gradients(self, objective: Any, weights: Any, batch: Any, *, xp: Any) -> Any:
-            gradients, values = super().gradients(objective, weights, batch, xp=xp)
-            return tuple(tuple(g * batch[0].shape[0] for g in layer) for layer in gradients), values
+            gradients, output = super().gradients(objective, weights, batch, xp=xp)
+            return tuple(tuple(g * batch[0].shape[0] for g in layer) for layer in gradients), output
 
     return replace(parts, rung=Wrong(**vars(parts.rung)))
 
