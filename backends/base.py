@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import sys
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from typing import Any, ClassVar
 
@@ -104,22 +104,17 @@ class Backend(ABC):
         """Return the seconds that the library's compiler has worked in this process so far, as it says itself."""
         return 0.0
 
-    def fold(self, step: Step, state: Tree, data: tuple[Array, ...], order: Array | None = None) -> tuple[Tree, Tree]:
-        """Run `state, output = step(state, batch)` over the leading axis of every array in `data`.
+    def fold(self, step: Step, state: Tree, over: tuple[Array, ...], data: tuple[Array, ...] = ()) -> tuple[Tree, Tree]:
+        """Run `state, output = step(state, batch)` over the leading axis of every array in `over`.
 
-        With an `order`, whole numbers of shape (steps, batch), each step's batch is those rows of every array. Returns the last
-        state and the outputs, stacked along a new leading axis (the contract of `jax.lax.scan`). A step's output is a tuple
-        of arrays.
+        With `data`, the first array in `over` is an order, whole numbers of shape (steps, batch): each step's batch begins with
+        those rows of every array in `data`, in the place of their numbers. Returns the last state and the outputs, stacked along
+        a new leading axis (the contract of `jax.lax.scan`). A step's output is a tuple of arrays.
         """
-        data, order = small_gathered(self.xp, data, order)
-        batches: Iterable[tuple[Array, ...]]
-        if order is None:
-            batches = zip(*(self.xp.unstack(stacked) for stacked in data), strict=True)
-        else:
-            batches = (rows_of(self.xp, data, rows) for rows in self.xp.unstack(order))
+        over, data = small_gathered(self.xp, over, data)
         outputs = []
-        for batch in batches:
-            state, output = step(state, batch)
+        for own in zip(*(self.xp.unstack(stacked) for stacked in over), strict=True):
+            state, output = step(state, batch_of(self.xp, own, data))
             outputs.append(output)
         return state, tuple(self.xp.stack(column) for column in zip(*outputs, strict=True))
 
@@ -195,22 +190,28 @@ def leaves(tree: Tree) -> Iterator[Array]:
         yield tree
 
 
-def rows_of(xp: Any, data: tuple[Array, ...], rows: Array) -> tuple[Array, ...]:
-    """Return rows of every array, whose numbers are given."""
-    return tuple([xp.take(array, rows, axis=0) for array in data])
+def batch_of(xp: Any, own: tuple[Array, ...], data: tuple[Array, ...]) -> tuple[Array, ...]:
+    """Return a step's batch from its own part of what a fold goes over, and the fold's data."""
+    if not data:
+        return own
+    rows, *others = own
+    return (*[xp.take(array, rows, axis=0) for array in data], *others)
 
 
-def first_batch(xp: Any, data: tuple[Array, ...], order: Array | None) -> tuple[Array, ...]:
+def first_batch(xp: Any, over: tuple[Array, ...], data: tuple[Array, ...]) -> tuple[Array, ...]:
     """Return the batch of a fold's first step."""
-    return tuple([stacked[0, ...] for stacked in data]) if order is None else rows_of(xp, data, order[0, ...])
+    return batch_of(xp, tuple([stacked[0, ...] for stacked in over]), data)
 
 
-def small_gathered(xp: Any, data: tuple[Array, ...], order: Array | None) -> tuple[tuple[Array, ...], Array | None]:
-    """Return a fold's data and order; where its batches are small, the stacked batches themselves and no order."""
-    if order is None or order.shape[1] * sum(math.prod(array.shape[1:]) for array in data) > GATHERED_NUMBERS:
-        return data, order
-    gathered = rows_of(xp, data, xp.reshape(order, (-1,)))
-    return tuple([xp.reshape(rows, (*order.shape, *rows.shape[1:])) for rows in gathered]), None
+def small_gathered(
+    xp: Any, over: tuple[Array, ...], data: tuple[Array, ...]
+) -> tuple[tuple[Array, ...], tuple[Array, ...]]:
+    """Return what a fold goes over, and its data; where its batches are small, these in the place of their order and no data."""
+    if not data or over[0].shape[1] * sum(math.prod(array.shape[1:]) for array in data) > GATHERED_NUMBERS:
+        return over, data
+    order, *others = over
+    gathered = batch_of(xp, (xp.reshape(order, (-1,)),), data)
+    return (*[xp.reshape(rows, (*order.shape, *rows.shape[1:])) for rows in gathered], *others), ()
 
 
 def library_missing(library: str, install: str) -> BackendError:

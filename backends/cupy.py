@@ -69,12 +69,12 @@ class CupyBackend(Backend):
         with self._device:
             return bool(cupy.cuda.get_current_stream().done)
 
-    def fold(self, step: Step, state: Tree, data: tuple[Array, ...], order: Array | None = None) -> tuple[Tree, Tree]:
-        data, order = small_gathered(self.xp, data, order)
+    def fold(self, step: Step, state: Tree, over: tuple[Array, ...], data: tuple[Array, ...] = ()) -> tuple[Tree, Tree]:
+        over, data = small_gathered(self.xp, over, data)
         try:
-            return self._compiler.fold(step, state, data, order)
+            return self._compiler.fold(step, state, over, data)
         except UnrecordableError:
-            return super().fold(step, state, data, order)
+            return super().fold(step, state, over, data)
 
     def launches(self, function: Callable[..., Any], *arguments: Tree) -> int | None:
         return self._compiler.launches(function, *arguments)

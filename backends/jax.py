@@ -16,10 +16,10 @@ from backends.base import (
     BackendError,
     Step,
     Tree,
+    batch_of,
     first_line,
     leaves,
     library_missing,
-    rows_of,
     small_gathered,
 )
 
@@ -94,11 +94,9 @@ class JaxBackend(Backend):
     def compile_seconds(self) -> float:
         return sum(_compilations, 0.0)
 
-    def fold(self, step: Step, state: Tree, data: tuple[Array, ...], order: Array | None = None) -> tuple[Tree, Tree]:
-        data, order = small_gathered(self.xp, data, order)
-        if order is None:
-            return jax.lax.scan(step, state, data)
-        return jax.lax.scan(lambda state, rows: step(state, rows_of(self.xp, data, rows)), state, order)
+    def fold(self, step: Step, state: Tree, over: tuple[Array, ...], data: tuple[Array, ...] = ()) -> tuple[Tree, Tree]:
+        over, data = small_gathered(self.xp, over, data)
+        return jax.lax.scan(lambda state, own: step(state, batch_of(self.xp, own, data)), state, over)
 
     def launches(self, function: Callable[..., Any], *arguments: Tree) -> int | None:
         if self._device.platform == "cpu" or not hasattr(function, "lower"):

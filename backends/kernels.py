@@ -33,13 +33,13 @@ class Compiler:
         self._library, self._record = library, partial(Program, library=library, make=make)
         self._programs: weakref.WeakKeyDictionary[Step, Known] = weakref.WeakKeyDictionary()
 
-    def fold(self, step: Step, state: Tree, data: tuple[Array, ...], order: Array | None = None) -> tuple[Tree, Tree]:
+    def fold(self, step: Step, state: Tree, over: tuple[Array, ...], data: tuple[Array, ...] = ()) -> tuple[Tree, Tree]:
         """Fold as `Backend.fold` does; raise UnrecordableError, with nothing changed, for a step that has no program."""
         known = self._programs.setdefault(step, {})
         if watched():
-            first = first_batch(self._library, plain(data), plain(order))
+            first = first_batch(self._library, plain(over), plain(data))
             raise StepError(partial(self._step_launches, step, plain(state), first, known))
-        return recording.fold(step, state, data, order, known, self._record, self._library)
+        return recording.fold(step, state, over, data, known, self._record, self._library)
 
     def launches(self, function: Callable[..., Any], *arguments: Any) -> int | None:
         """Return what `Backend.launches` does: the calls that a function makes, or the launches of one step where it folds."""
@@ -79,13 +79,11 @@ class Program(Recording):
         made = any(address(call.out) == address(x) and call.out.nbytes == x.nbytes for call in calls)
         return alone and made and bool(x.flags.c_contiguous)
 
-    def run(self, data: tuple[Array, ...], order: Array | None) -> tuple[Array, ...]:
-        steps = len(data[0] if order is None else order)
+    def run(self, over: tuple[Array, ...], data: tuple[Array, ...]) -> tuple[Array, ...]:
+        steps, gathered = len(over[0]), len(data)
         outputs = tuple(self._library.empty((steps, *array.shape), array.dtype) for array in self.output)
-        homes, stacks = list(self.output), list(outputs)
-        if order is None:
-            homes += self.batch
-            stacks += map(self._library.ascontiguousarray, data)
+        homes = [*self.output, *self.batch[gathered:]]
+        stacks = [*outputs, *map(self._library.ascontiguousarray, over[1:] if data else over)]
         launches = [(function, list(arguments)) for function, arguments in self.launches]
         moving = [
             (arguments, i, self._rows(x, home, stacked))
@@ -95,9 +93,8 @@ class Program(Recording):
             if overlap(x, home)
         ]
         for step in range(steps):
-            if order is not None:
-                for buffer, array in zip(self.batch, data, strict=True):
-                    self._library.take(array, order[step], axis=0, out=buffer)
+            for buffer, array in zip(self.batch[:gathered], data, strict=True):
+                self._library.take(array, over[0][step], axis=0, out=buffer)
             for arguments, i, rows in moving:
                 arguments[i] = rows[step, ...]
             for function, arguments in launches:

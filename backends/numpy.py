@@ -78,12 +78,12 @@ class NumpyBackend(Backend):
     def owns(self, array: Any) -> bool:
         return isinstance(array, np.ndarray | np.generic)
 
-    def fold(self, step: Step, state: Tree, data: tuple[Array, ...], order: Array | None = None) -> tuple[Tree, Tree]:
-        data, order = small_gathered(self.xp, data, order)
+    def fold(self, step: Step, state: Tree, over: tuple[Array, ...], data: tuple[Array, ...] = ()) -> tuple[Tree, Tree]:
+        over, data = small_gathered(self.xp, over, data)
         try:
-            return replay.fold(step, state, data, order, self._recordings.setdefault(step, {}))
+            return replay.fold(step, state, over, data, self._recordings.setdefault(step, {}))
         except replay.UnrecordableError:
-            return super().fold(step, state, data, order)
+            return super().fold(step, state, over, data)
 
     def describe(self) -> dict[str, Any]:
         return super().describe() | blas_in_use()

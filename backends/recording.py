@@ -88,8 +88,8 @@ class Recording(ABC):
         """Make a program of the calls, which are in their places and in their order."""
 
     @abstractmethod
-    def run(self, data: tuple[Array, ...], order: Array | None) -> tuple[Array, ...]:
-        """Take the steps of a fold over `data`, from `state` on, and return the outputs, stacked."""
+    def run(self, over: tuple[Array, ...], data: tuple[Array, ...]) -> tuple[Array, ...]:
+        """Take the steps of a fold, from `state` on, and return the outputs, stacked."""
 
 
 Known = dict[Any, Recording | None]
@@ -99,8 +99,8 @@ Known = dict[Any, Recording | None]
 def fold(
     step: Step,
     state: Tree,
+    over: tuple[Array, ...],
     data: tuple[Array, ...],
-    order: Array | None,
     known: Known,
     record: Callable[..., Recording],
     library: Any,
@@ -110,12 +110,12 @@ def fold(
     `record` makes one of step, state and batch, and `library` is NumPy or what has its functions. Raises UnrecordableError, with
     nothing changed, for a step that cannot be replayed.
     """
-    if not len(data[0] if order is None else order):
+    if not len(over[0]):
         raise UnrecordableError("no step")
-    first = tuple(map(library.asarray, first_batch(library, data, order)))
+    first = tuple(map(library.asarray, first_batch(library, over, data)))
     recording = find(step, state, first, known, record, library)
     _start(recording, state)
-    outputs = recording.run(data, order)
+    outputs = recording.run(over, data)
     return rebuilt(state, (array.copy() for array in recording.state)), outputs
 
 
@@ -148,12 +148,12 @@ def _checked(
         raise
     except Exception as error:  # a fault of the step's own comes up again where it runs as it is written
         raise UnrecordableError(f"a step that cannot be recorded: {first_line(error)}") from error
-    turned = tuple(array[::-1] if array.ndim else array for array in batch)
+    turned = tuple(array[::-1] if array.ndim else (array * 0.5).astype(array.dtype) for array in batch)
     after, first = step(state, turned)
     after, second = step(after, batch)
     _start(recording, state)
     try:
-        outputs = recording.run(tuple(map(library.stack, zip(turned, batch, strict=True))), None)
+        outputs = recording.run(tuple(map(library.stack, zip(turned, batch, strict=True))), ())
     except Exception as error:  # the library's own and its compiler's
         raise UnrecordableError(f"a step whose program fails: {first_line(error)}") from error
     expected = [*leaves(after), *map(library.stack, zip(first, second, strict=True))]

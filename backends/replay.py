@@ -183,31 +183,31 @@ class Recording(recording.Recording):
         """Make the step's calls again."""
         collections.deque(map(operator.call, self._program), maxlen=0)
 
-    def run(self, data: tuple[Array, ...], order: Array | None) -> tuple[Array, ...]:
-        steps = len(data[0] if order is None else order)
+    def run(self, over: tuple[Array, ...], data: tuple[Array, ...]) -> tuple[Array, ...]:
+        steps, gathered = len(over[0]), len(data)
         outputs = tuple(np.empty((steps, *array.shape), array.dtype) for array in self.output)
-        into = list(zip(self.batch, data, strict=True))
+        taken = list(zip(self.batch[:gathered], data, strict=True))
+        into = list(zip(self.batch[gathered:], over[1:] if data else over, strict=True))
         out_of = list(zip(outputs, self.output, strict=True))
         for i in range(steps):
+            for buffer, array in taken:
+                np.take(array, over[0][i], axis=0, out=buffer, mode="clip")  # any other mode makes a copy first
             for buffer, stacked in into:
-                if order is None:
-                    buffer[...] = stacked[i]
-                else:
-                    np.take(stacked, order[i], axis=0, out=buffer, mode="clip")  # any other mode makes a copy first
+                buffer[...] = stacked[i]
             self.replay()
             for stacked, array in out_of:
                 stacked[i] = array
         return outputs
 
 
-def fold(step: Step, state: Tree, data: tuple[Array, ...], order: Array | None, known: Known) -> tuple[Tree, Tree]:
+def fold(step: Step, state: Tree, over: tuple[Array, ...], data: tuple[Array, ...], known: Known) -> tuple[Tree, Tree]:
     """Fold as `Backend.fold` does, by a recording of the first step; `known` keeps the recordings of this step.
 
     Raises UnrecordableError, with nothing changed, for a step that cannot be replayed.
     """
-    if order is not None and order.size and (order.min() < 0 or order.max() >= min(map(len, data))):
+    if data and over[0].size and (over[0].min() < 0 or over[0].max() >= min(map(len, data))):
         raise UnrecordableError("rows that are not there")
-    return recording.fold(step, state, data, order, known, Recording, np)
+    return recording.fold(step, state, over, data, known, Recording, np)
 
 
 def _program(calls: list[Call], kept: list[Array]) -> list[Callable[[], Any]]:

@@ -130,24 +130,24 @@ class TorchBackend(Backend):
     def compile_seconds(self) -> float:
         return _compile_seconds()
 
-    def fold(self, step: Step, state: Tree, data: tuple[Array, ...], order: Array | None = None) -> tuple[Tree, Tree]:
+    def fold(self, step: Step, state: Tree, over: tuple[Array, ...], data: tuple[Array, ...] = ()) -> tuple[Tree, Tree]:
         """Do what `Backend.fold` does; inside a compiled function, with a compiled step."""
         if (within := _within.get()) is None:
             if _counting.get():
-                raise StepError(lambda: step(state, first_batch(self.xp, data, order)))
-            return super().fold(step, state, data, order)
+                raise StepError(lambda: step(state, first_batch(self.xp, over, data)))
+            return super().fold(step, state, over, data)
         if within is TRACING:
             raise _FoldError
         steps, numbers = within
         compiled = steps.setdefault(next(numbers), _Compiled(step, closed=True))
         if _counting.get():
-            raise StepError(lambda: compiled(state, first_batch(self.xp, data, order)))
-        data, order = small_gathered(self.xp, data, order)
-        if order is None:
-            batches = list(zip(*(torch.unbind(stacked.contiguous()) for stacked in data), strict=True))
+            raise StepError(lambda: compiled(state, first_batch(self.xp, over, data)))
+        over, data = small_gathered(self.xp, over, data)
+        if not data:
+            batches = list(zip(*(torch.unbind(stacked.contiguous()) for stacked in over), strict=True))
             if batches and (repeated := compiled.repeated(state, batches)):
                 return repeated
-        return super().fold(compiled, state, data, order)
+        return super().fold(compiled, state, over, data)
 
     def launches(self, function: Callable[..., Any], *arguments: Tree) -> int | None:
         if not self._on_gpu:

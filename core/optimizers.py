@@ -18,19 +18,23 @@ class Optimizer:
         """How many arrays of a weight's shape are kept from step to step; all start at zero."""
         return 0
 
+    def step_sizes(self, t: Array, *, xp: Namespace) -> Array:
+        """Return the size α of every step whose number is in `t`, 1 for the first; shape and dtype stay."""
+        raise NotImplementedError(f"{type(self).__name__} has no step_sizes")
+
     def update(
-        self, w: Array, g: Array, slots: tuple[Array, ...], t: Array, *, xp: Namespace
+        self, w: Array, g: Array, slots: tuple[Array, ...], alpha: Array, *, xp: Namespace
     ) -> tuple[Array, tuple[Array, ...]]:
         """Return the new weights and slots.
 
-        `w`, its gradient `g` and each slot have one shape and dtype; `t` is a 0-d array of that dtype, 1 at the first step.
+        `w`, its gradient `g` and each slot have one shape and dtype; `alpha` is the step's size, a 0-d array of that dtype.
         """
         raise NotImplementedError(f"{type(self).__name__} has no update")
 
 
 @dataclass(frozen=True)
 class SGD(Optimizer):
-    """Gradient descent: w ← w - η g; with momentum μ: m ← μ m - η g, w ← w + m (Nesterov: w ← w + μ m - η g)."""
+    """Gradient descent: w ← w - α g; with momentum μ: m ← μ m - α g, w ← w + m (Nesterov: w ← w + μ m - α g); α is η."""
 
     learning_rate: float = 0.01
     momentum: float = 0.0
@@ -44,22 +48,25 @@ class SGD(Optimizer):
     def slot_count(self) -> int:
         return 1 if self.momentum else 0
 
+    def step_sizes(self, t: Array, *, xp: Namespace) -> Array:
+        return xp.full_like(t, self.learning_rate)
+
     def update(
-        self, w: Array, g: Array, slots: tuple[Array, ...], t: Array, *, xp: Namespace
+        self, w: Array, g: Array, slots: tuple[Array, ...], alpha: Array, *, xp: Namespace
     ) -> tuple[Array, tuple[Array, ...]]:
-        eta, mu = self.learning_rate, self.momentum
+        mu = self.momentum
         if not mu:
-            return w - eta * g, ()
+            return w - alpha * g, ()
         (m,) = slots
-        m = mu * m - eta * g
-        return w + (mu * m - eta * g if self.nesterov else m), (m,)
+        m = mu * m - alpha * g
+        return w + (mu * m - alpha * g if self.nesterov else m), (m,)
 
 
 @dataclass(frozen=True)
 class Adam(Optimizer):
     """Adam (Kingma and Ba, 2015, the form before section 2.1): ε outside the root, the step size carries both corrections.
 
-    m ← m + (1 - β₁)(g - m), v ← v + (1 - β₂)(g² - v), w ← w - η √(1 - β₂ᵗ) / (1 - β₁ᵗ) · m / (√v + ε).
+    m ← m + (1 - β₁)(g - m), v ← v + (1 - β₂)(g² - v), w ← w - α m / (√v + ε), where α is η √(1 - β₂ᵗ) / (1 - β₁ᵗ).
     """
 
     learning_rate: float = 0.001
@@ -71,11 +78,13 @@ class Adam(Optimizer):
     def slot_count(self) -> int:
         return 2
 
+    def step_sizes(self, t: Array, *, xp: Namespace) -> Array:
+        return self.learning_rate * xp.sqrt(1.0 - self.beta_2**t) / (1.0 - self.beta_1**t)
+
     def update(
-        self, w: Array, g: Array, slots: tuple[Array, ...], t: Array, *, xp: Namespace
+        self, w: Array, g: Array, slots: tuple[Array, ...], alpha: Array, *, xp: Namespace
     ) -> tuple[Array, tuple[Array, ...]]:
         m, v = slots
-        alpha = self.learning_rate * xp.sqrt(1.0 - self.beta_2**t) / (1.0 - self.beta_1**t)
         m = m + (g - m) * (1.0 - self.beta_1)
         v = v + (g * g - v) * (1.0 - self.beta_2)
         return w - alpha * m / (xp.sqrt(v) + self.epsilon), (m, v)

@@ -71,7 +71,7 @@ class State(NamedTuple):
 
     parameters: Packed
     slots: tuple[tuple[Array, ...], ...]  # for each packed array, what the optimizer keeps
-    t: Array  # the number of steps taken, 0-d and of the parameters' dtype, as the formulas take it
+    t: Array  # the number of steps taken or planned, 0-d and of the parameters' dtype, as the formulas take it
     fixed: Weights
 
 
@@ -96,13 +96,20 @@ class Training:
         trained = self.layout.unpack(state.parameters, xp=xp)
         return tuple([own or fixed for own, fixed in zip(trained, state.fixed, strict=True)])
 
-    def step(self, state: State, batch: Batch, *, xp: Namespace) -> tuple[State, Array]:
-        """Return the state after one step, and the network's output before it, of which the objective has its values."""
+    def plan(self, state: State, steps: int, *, xp: Namespace) -> tuple[State, Array]:
+        """Return the state with so many steps more on its counter, and the sizes of these steps, shape (steps,)."""
+        counted = xp.cumulative_sum(xp.ones_like(xp.broadcast_to(state.t, (steps,))))
+        return state._replace(t=state.t + float(steps)), self.optimizer.step_sizes(state.t + counted, xp=xp)
+
+    def step(self, state: State, batch: Batch, alpha: Array, *, xp: Namespace) -> tuple[State, Array]:
+        """Return the state after a step of size `alpha`, which is planned, and the network's output before it.
+
+        Of the output the objective has its values.
+        """
         gradients, output = self.objective.gradients(self.weights(state, xp=xp), batch, xp=xp)
-        t = state.t + 1.0
         updated = [
-            self.optimizer.update(w, g, slots, t, xp=xp)
+            self.optimizer.update(w, g, slots, alpha, xp=xp)
             for w, g, slots in zip(state.parameters, self.layout.pack(gradients, xp=xp), state.slots, strict=True)
         ]
         parameters, slots = zip(*updated, strict=True) if updated else ((), ())
-        return State(parameters, slots, t, state.fixed), output
+        return State(parameters, slots, state.t, state.fixed), output

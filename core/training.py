@@ -48,11 +48,14 @@ class Trainer:
         return self.training.weights(state, xp=self.backend.xp)
 
     def _run(self, state: State, data: Batch, order: Array | None) -> tuple[State, Values]:
-        state, (outputs,) = self.backend.fold(self._step, state, data, order)
+        state, alphas = self.training.plan(state, (data[0] if order is None else order).shape[0], xp=self.backend.xp)
+        over = ((*data, alphas),) if order is None else ((order, alphas), data)
+        state, (outputs,) = self.backend.fold(self._step, state, *over)
         return state, self._values(data[1], order, outputs)
 
-    def _take_step(self, state: State, batch: Batch) -> tuple[State, tuple[Array]]:
-        state, output = self.training.step(state, batch, xp=self.backend.xp)
+    def _take_step(self, state: State, batch: tuple[Array, ...]) -> tuple[State, tuple[Array]]:
+        *examples, alpha = batch
+        state, output = self.training.step(state, tuple(examples), alpha, xp=self.backend.xp)
         return state, (output,)
 
     def _values(self, target: Array, order: Array | None, outputs: Array) -> Values:

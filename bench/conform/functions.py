@@ -73,16 +73,17 @@ def a_fold_is_a_loop(backend: Backend) -> None:
 
 @requirement
 def a_fold_takes_rows_in_an_order(backend: Backend) -> None:
-    """With an order, a fold's batches are those rows of the data, whether a batch is small or large."""
+    """With data, a fold's batches are those rows of it that an order names, whether a batch is small or large; others follow."""
     generator = np.random.default_rng(SEED)
     for width in (3, GATHERED_NUMBERS):
         xs, order = generator.normal(size=(5, width)), np.array([[4, 0], [0, 2], [1, 3]])
-        expected = xs[order].sum(axis=(0, 1)), (xs[order][..., 0],)
+        scales = np.array([1.0, 2.0, 4.0])
+        expected = (xs[order] * scales[:, None, None]).sum(axis=(0, 1)), (xs[order][..., 0],)
         found = backend.fold(
-            lambda total, batch: (total + backend.xp.sum(batch[0], axis=0), (batch[0][:, 0],)),
+            lambda total, batch: (total + backend.xp.sum(batch[0], axis=0) * batch[1], (batch[0][:, 0],)),
             backend.asarray(np.zeros(width)),
+            (backend.asarray(order), backend.asarray(scales)),
             (backend.asarray(xs),),
-            backend.asarray(order),
         )
         _require_close(backend, f"a fold over rows of {width} numbers", found, expected)
 

@@ -64,7 +64,7 @@ def assert_agree(found, expected, rtol=1e-5):
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_a_replay_does_what_the_step_does(dtype):
     state, stacked = start(18, dtype), batches(9, dtype=dtype)
-    assert_agree(replay.fold(train, state, stacked, None, {}), loop(train, state, stacked))
+    assert_agree(replay.fold(train, state, stacked, (), {}), loop(train, state, stacked))
 
 
 def test_a_step_is_called_only_to_record_and_to_check_it():
@@ -75,15 +75,15 @@ def test_a_step_is_called_only_to_record_and_to_check_it():
         return train(state, batch)
 
     known = {}
-    state, _ = replay.fold(step, start(18), batches(50), None, known)
-    replay.fold(step, state, batches(50), None, known)
+    state, _ = replay.fold(step, start(18), batches(50), (), known)
+    replay.fold(step, state, batches(50), (), known)
     assert calls == [replay.Recorded, np.ndarray, np.ndarray]
 
 
 def test_other_shapes_are_another_recording():
     known = {}
     for rows in (4, 3, 4):
-        replay.fold(train, start(18), batches(2, rows), None, known)
+        replay.fold(train, start(18), batches(2, rows), (), known)
     assert len(known) == 2
 
 
@@ -96,17 +96,17 @@ def test_an_order_is_of_rows_that_are_there(rows):
 
     if order.min() < 0 or order.max() > 5:
         with pytest.raises(UnrecordableError, match="not there"):
-            replay.fold(step, state, data, order, {})
+            replay.fold(step, state, (order,), data, {})
     else:
         expected = state + data[0][order].sum(axis=(0, 1)), (data[0][order, 0],)
-        assert_agree(replay.fold(step, state, data, order, {}), expected)
+        assert_agree(replay.fold(step, state, (order,), data, {}), expected)
 
 
 def test_what_a_fold_returns_is_left_alone_by_the_next():
     known, stacked = {}, batches()
-    first = replay.fold(train, start(18), stacked, None, known)
+    first = replay.fold(train, start(18), stacked, (), known)
     copies = [np.array(x) for x in leaves(first)]
-    replay.fold(train, start(18), batches(seed=3), None, known)
+    replay.fold(train, start(18), batches(seed=3), (), known)
     for got, before in zip(leaves(first), copies, strict=True):
         np.testing.assert_array_equal(got, before)
         assert got.flags.writeable
@@ -119,7 +119,7 @@ def test_what_a_fold_is_given_is_left_alone():
     copies = [np.array(x) for x in given_arrays]
     for array in given_arrays:
         array.flags.writeable = False
-    replay.fold(train, state, stacked, None, {})
+    replay.fold(train, state, stacked, (), {})
     assert all(map(np.array_equal, given_arrays, copies))
 
 
@@ -132,7 +132,7 @@ def test_a_step_that_was_refused_is_not_recorded_again():
 
     for _ in range(3):
         with pytest.raises(UnrecordableError):
-            replay.fold(step, np.ones(4), (np.ones((6, 4)),), None, known)
+            replay.fold(step, np.ones(4), (np.ones((6, 4)),), (), known)
     assert len(calls) == 1
 
 
@@ -153,7 +153,7 @@ def test_blocks_change_nothing(rows, block):
     stacked = (generator.normal(size=(4, rows)),)
     before, replay.BLOCK_BYTES = replay.BLOCK_BYTES, block
     try:
-        found = replay.fold(step, state, stacked, None, {})
+        found = replay.fold(step, state, stacked, (), {})
     finally:
         replay.BLOCK_BYTES = before
     for got, value in zip(leaves(found), leaves(loop(step, state, stacked)), strict=True):
@@ -192,7 +192,7 @@ def test_a_part_that_is_read_otherwise_is_copied(twice):
         return state + xp.concat([part, rest]), (part[:1] + 0.0,)
 
     state, stacked = np.zeros(8 if twice else 7), (np.arange(12.0).reshape(3, 4),)
-    assert_agree(replay.fold(step, state, stacked, None, {}), loop(step, state, stacked))
+    assert_agree(replay.fold(step, state, stacked, (), {}), loop(step, state, stacked))
 
 
 def test_an_output_may_be_the_state_before_or_after():
@@ -201,7 +201,7 @@ def test_an_output_may_be_the_state_before_or_after():
         return after, (state, after, state[:2], after[1:])
 
     state, stacked = np.zeros(3), (np.arange(9.0).reshape(3, 3),)
-    assert_agree(replay.fold(step, state, stacked, None, {}), loop(step, state, stacked))
+    assert_agree(replay.fold(step, state, stacked, (), {}), loop(step, state, stacked))
 
 
 def test_a_state_that_is_read_after_its_successor_is_made_keeps_its_numbers():
@@ -211,7 +211,7 @@ def test_a_state_that_is_read_after_its_successor_is_made_keeps_its_numbers():
         return (new, b + a[::-1] + new[::-1]), (new * a,)
 
     state, stacked = (np.ones(3), np.zeros(3)), (np.arange(9.0).reshape(3, 3),)
-    assert_agree(replay.fold(step, state, stacked, None, {}), loop(step, state, stacked))
+    assert_agree(replay.fold(step, state, stacked, (), {}), loop(step, state, stacked))
 
 
 # What is not replayed
@@ -251,12 +251,12 @@ def grows(state, batch):
 def test_a_step_that_cannot_be_replayed_is_refused_and_folded_all_the_same(step):
     state, stacked = np.ones(4), (np.random.default_rng(0).normal(size=(6, 4)),)
     with pytest.raises(UnrecordableError):
-        replay.fold(step, state, stacked, None, {})
+        replay.fold(step, state, stacked, (), {})
     assert_agree(numpy.fold(step, state, stacked), loop(step, state, stacked))
 
 
 def test_a_state_whose_parts_change_places_is_refused_and_folded_all_the_same():
     state, stacked = (np.zeros(2), np.zeros(2)), (np.zeros((3, 2)),)
     with pytest.raises(UnrecordableError, match="change places"):
-        replay.fold(changes_places, state, stacked, None, {})
+        replay.fold(changes_places, state, stacked, (), {})
     assert_agree(numpy.fold(changes_places, state, stacked), loop(changes_places, state, stacked))

@@ -202,7 +202,7 @@ PLANTED = {
     "no result is another librarys": lambda: with_functions(NUMPY, add=lambda a, b: b),
     "synchronize gives the tree back": lambda: with_members(NUMPY, synchronize=lambda tree: list(leaves(tree))),
     "a fold takes rows in an order": lambda: with_members(
-        NUMPY, fold=lambda step, state, data, order=None: NUMPY.fold(step, state, data, order - 1)
+        NUMPY, fold=lambda step, state, over, data=(): NUMPY.fold(step, state, (over[0] - 1, *over[1:]), data)
     ),
     "compile tells whether it compiles": lambda: with_members(NUMPY, compiles=True),
     "a compiled function leaves its arguments alone": lambda: compiling(overwriting),

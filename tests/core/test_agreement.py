@@ -90,8 +90,9 @@ def steps(backend, problem, optimizer, flat, dtype):
     training = Training(objective(layers, loss), optimizer, Layout.of(trained, flat))
     state = training.start(placed, here(0.0), xp=backend.xp)
     target = backend.asarray(batch[1]) if loss.sparse_targets else here(batch[1])
-    for _ in range(2):
-        state, _ = training.step(state, (here(batch[0]), target, here(batch[2])), xp=backend.xp)
+    state, alphas = training.plan(state, 2, xp=backend.xp)
+    for alpha in backend.xp.unstack(alphas):
+        state, _ = training.step(state, (here(batch[0]), target, here(batch[2])), alpha, xp=backend.xp)
     return tuple(tuple(map(backend.to_numpy, own)) for own in training.weights(state, xp=backend.xp))
 
 
@@ -101,10 +102,11 @@ def steps_by_hand(problem, optimizer):
     slots = [[(np.zeros_like(w),) * optimizer.slot_count for w in own] for own in weights]
     for t in (1.0, 2.0):
         gradients, _ = objective(layers, loss).gradients(weights, batch, xp=NUMPY.xp)
+        alpha = optimizer.step_sizes(np.asarray(t), xp=NUMPY.xp)
         reached = [list(own) for own in weights]
         for i, own in enumerate(gradients):
             for j, g in enumerate(own):
-                w, slots[i][j] = optimizer.update(weights[i][j], g, slots[i][j], np.asarray(t), xp=NUMPY.xp)
+                w, slots[i][j] = optimizer.update(weights[i][j], g, slots[i][j], alpha, xp=NUMPY.xp)
                 reached[i][j] = w
         weights = tuple(tuple(own) for own in reached)
     return weights
@@ -181,5 +183,6 @@ def test_a_layer_keeps_dtype_and_device(backend, dtype, layer, draw_weights, pla
 @pytest.mark.parametrize("optimizer", OPTIMIZERS, ids=repr)
 def test_an_optimizer_keeps_dtype_and_device(backend, dtype, optimizer):
     w, t = backend.asarray([1.0, 2.0], dtype), backend.asarray(1.0, dtype)
-    updated, slots = optimizer.update(w, w, (w,) * optimizer.slot_count, t, xp=backend.xp)
-    assert_all_like([updated, *slots], w)
+    alpha = optimizer.step_sizes(t, xp=backend.xp)
+    updated, slots = optimizer.update(w, w, (w,) * optimizer.slot_count, alpha, xp=backend.xp)
+    assert_all_like([alpha, updated, *slots], w)

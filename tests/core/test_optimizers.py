@@ -22,7 +22,7 @@ def take_steps(optimizer, w, gradients):
     """Return the weights after a step along each gradient."""
     slots = (np.zeros_like(w),) * optimizer.slot_count
     for t, g in enumerate(gradients, start=1):
-        w, slots = optimizer.update(w, g, slots, np.asarray(float(t)), xp=xp)
+        w, slots = optimizer.update(w, g, slots, optimizer.step_sizes(np.asarray(float(t)), xp=xp), xp=xp)
         assert len(slots) == optimizer.slot_count
     return w
 
@@ -96,7 +96,7 @@ def test_an_optimizer_descends_a_parabola():
     for optimizer in (SGD(0.1), SGD(0.02, momentum=0.8), SGD(0.02, 0.8, nesterov=True), Adam(0.1)):
         w, slots = np.array([3.0, -1.0]), (np.zeros(2),) * optimizer.slot_count
         for t in range(1, 301):
-            w, slots = optimizer.update(w, 2 * w, slots, np.asarray(float(t)), xp=xp)
+            w, slots = optimizer.update(w, 2 * w, slots, optimizer.step_sizes(np.asarray(float(t)), xp=xp), xp=xp)
         np.testing.assert_allclose(w, 0.0, atol=0.01)
 
 
@@ -124,6 +124,8 @@ def test_a_momentum_that_would_not_decay_is_refused(momentum):
         SGD(momentum=momentum)
 
 
-def test_an_optimizer_without_an_update_says_so():
+def test_an_optimizer_that_lacks_a_part_says_so():
+    with pytest.raises(NotImplementedError, match="Optimizer has no step_sizes"):
+        optimizers.Optimizer().step_sizes(np.ones(1), xp=xp)
     with pytest.raises(NotImplementedError, match="Optimizer has no update"):
         optimizers.Optimizer().update(np.ones(1), np.ones(1), (), np.asarray(1.0), xp=xp)

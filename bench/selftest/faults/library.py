@@ -79,9 +79,9 @@ def gather_loses_the_high_bits_of_an_index(backend: Backend) -> Backend:
 def fold_ends_one_step_early(backend: Backend) -> Backend:
     """Every output is there; the state is the one before the last step."""
 
-    def fold(step: Any, state: Any, data: Any, order: Any) -> Any:
-        _, outputs = backend.fold(step, state, data, order)
-        return backend.fold(step, state, data, order[:-1, :])[0], outputs
+    def fold(step: Any, state: Any, over: Any, data: Any) -> Any:
+        _, outputs = backend.fold(step, state, over, data)
+        return backend.fold(step, state, tuple(stacked[:-1, ...] for stacked in over), data)[0], outputs
 
     return with_members(backend, fold=fold)
 
@@ -90,8 +90,8 @@ def fold_ends_one_step_early(backend: Backend) -> Backend:
 def fold_stacks_its_outputs_backwards(backend: Backend) -> Backend:
     """The last step's output comes first."""
 
-    def fold(step: Any, state: Any, data: Any, order: Any) -> Any:
-        state, outputs = backend.fold(step, state, data, order)
+    def fold(step: Any, state: Any, over: Any, data: Any) -> Any:
+        state, outputs = backend.fold(step, state, over, data)
         return state, tuple(backend.xp.flip(output, axis=0) for output in outputs)
 
     return with_members(backend, fold=fold)

@@ -27,12 +27,12 @@ def with_training(parts: Parts, kind: type[Training]) -> Parts:
 
 @in_parts(*STEPS, EPOCH)
 def step_counter_stands_still(parts: Parts) -> Parts:
-    """The state that comes back has the old t."""
+    """The state that comes back has the old t, and every step of an epoch is the first."""
 
     class Wrong(Training):
-        def step(self, state: State, batch: Any, *, xp: Any) -> Any:
-            after, output = super().step(state, batch, xp=xp)
-            return after._replace(t=state.t), output
+        def plan(self, state: State, steps: int, *, xp: Any) -> Any:
+            _, alphas = super().plan(state, steps, xp=xp)
+            return state, xp.broadcast_to(alphas[:1], (steps,))
 
     return with_training(parts, Wrong)
 
@@ -42,9 +42,9 @@ def averages_begin_anew_at_every_step(parts: Parts) -> Parts:
     """The optimizer is made inside the loop."""
 
     class Wrong(Training):
-        def step(self, state: State, batch: Any, *, xp: Any) -> Any:
+        def step(self, state: State, batch: Any, alpha: Any, *, xp: Any) -> Any:
             zero = tuple(tuple(0.0 * slot for slot in slots) for slots in state.slots)
-            return super().step(state._replace(slots=zero), batch, xp=xp)
+            return super().step(state._replace(slots=zero), batch, alpha, xp=xp)
 
     return with_training(parts, Wrong)
 
@@ -54,8 +54,8 @@ def loss_after_the_update(parts: Parts) -> Parts:
     """The batch's loss is taken from the new weights."""
 
     class Wrong(Training):
-        def step(self, state: State, batch: Any, *, xp: Any) -> Any:
-            after, _ = super().step(state, batch, xp=xp)
+        def step(self, state: State, batch: Any, alpha: Any, *, xp: Any) -> Any:
+            after, _ = super().step(state, batch, alpha, xp=xp)
             return after, network.forward(self.objective.layers, self.weights(after, xp=xp), batch[0], xp=xp)[0]
 
     return with_training(parts, Wrong)
@@ -66,8 +66,8 @@ def biases_move_by_their_gradient_alone(parts: Parts) -> Parts:
     """Only the kernels go through the optimizer."""
 
     class Wrong(Training):
-        def step(self, state: State, batch: Any, *, xp: Any) -> Any:
-            after, output = super().step(state, batch, xp=xp)
+        def step(self, state: State, batch: Any, alpha: Any, *, xp: Any) -> Any:
+            after, output = super().step(state, batch, alpha, xp=xp)
             new, old = self.weights(after, xp=xp), self.weights(state, xp=xp)
             gradients, _ = self.objective.gradients(old, batch, xp=xp)
             mixed = tuple((w[0], o[1] - EPOCH_RATE * g[1]) for w, o, g in zip(new, old, gradients, strict=True))
@@ -81,8 +81,8 @@ def biases_never_move(parts: Parts) -> Parts:
     """Only the kernels were given to the optimizer."""
 
     class Wrong(Training):
-        def step(self, state: State, batch: Any, *, xp: Any) -> Any:
-            after, output = super().step(state, batch, xp=xp)
+        def step(self, state: State, batch: Any, alpha: Any, *, xp: Any) -> Any:
+            after, output = super().step(state, batch, alpha, xp=xp)
             new, old = self.weights(after, xp=xp), self.weights(state, xp=xp)
             mixed = tuple((own[0], before[1]) for own, before in zip(new, old, strict=True))
             return after._replace(parameters=self.layout.pack(mixed, xp=xp)), output

@@ -16,17 +16,14 @@ class AdamVariant(Adam):
     def square(self, g: Any) -> Any:
         return g * g
 
-    def alpha(self, t: Any, xp: Any) -> Any:
-        return self.learning_rate * xp.sqrt(1.0 - self.beta_2**t) / (1.0 - self.beta_1**t)
-
     def denominator(self, v: Any, xp: Any) -> Any:
         return xp.sqrt(v) + self.epsilon
 
-    def update(self, w: Any, g: Any, slots: Any, t: Any, *, xp: Any) -> Any:
+    def update(self, w: Any, g: Any, slots: Any, alpha: Any, *, xp: Any) -> Any:
         m, v = slots
         m = m + (g - m) * (1.0 - self.beta_1)
         v = v + (self.square(g) - v) * (1.0 - self.beta_2)
-        return w - self.alpha(t, xp) * m / self.denominator(v, xp), (m, v)
+        return w - alpha * m / self.denominator(v, xp), (m, v)
 
 
 def with_adam(parts: Parts, kind: type[Adam]) -> Parts:
@@ -38,9 +35,9 @@ def with_adam(parts: Parts, kind: type[Adam]) -> Parts:
 def stale_adam_step(parts: Parts) -> Parts:
     """The correction is computed from the step number before."""
 
-    class Wrong(AdamVariant):
-        def alpha(self, t: Any, xp: Any) -> Any:
-            return super().alpha(t - 1.0, xp)
+    class Wrong(Adam):
+        def step_sizes(self, t: Any, *, xp: Any) -> Any:
+            return super().step_sizes(t - 1.0, xp=xp)
 
     return with_adam(parts, Wrong)
 
@@ -49,9 +46,9 @@ def stale_adam_step(parts: Parts) -> Parts:
 def no_bias_correction(parts: Parts) -> Parts:
     """α = η."""
 
-    class Wrong(AdamVariant):
-        def alpha(self, t: Any, xp: Any) -> Any:
-            return self.learning_rate
+    class Wrong(Adam):
+        def step_sizes(self, t: Any, *, xp: Any) -> Any:
+            return xp.full_like(t, self.learning_rate)
 
     return with_adam(parts, Wrong)
 
@@ -95,8 +92,8 @@ def averages_are_not_kept(parts: Parts) -> Parts:
     """The update is right, and the averages that come back are those that went in."""
 
     class Wrong(Adam):
-        def update(self, w: Any, g: Any, slots: Any, t: Any, *, xp: Any) -> Any:
-            return super().update(w, g, slots, t, xp=xp)[0], slots
+        def update(self, w: Any, g: Any, slots: Any, alpha: Any, *, xp: Any) -> Any:
+            return super().update(w, g, slots, alpha, xp=xp)[0], slots
 
     return with_adam(parts, Wrong)
 
@@ -106,9 +103,9 @@ def update_from_the_averages_before(parts: Parts) -> Parts:
     """The weights move first, then the averages."""
 
     class Wrong(AdamVariant):
-        def update(self, w: Any, g: Any, slots: Any, t: Any, *, xp: Any) -> Any:
+        def update(self, w: Any, g: Any, slots: Any, alpha: Any, *, xp: Any) -> Any:
             m, v = slots
-            return w - self.alpha(t, xp) * m / self.denominator(v, xp), super().update(w, g, slots, t, xp=xp)[1]
+            return w - alpha * m / self.denominator(v, xp), super().update(w, g, slots, alpha, xp=xp)[1]
 
     return with_adam(parts, Wrong)
 
@@ -124,8 +121,8 @@ def weights_decay(parts: Parts) -> Parts:
     """AdamW's default decay of 0.004 was taken along: 2e-4 of a weight in a step."""
 
     class Wrong(Adam):
-        def update(self, w: Any, g: Any, slots: Any, t: Any, *, xp: Any) -> Any:
-            return super().update(w - 0.004 * self.learning_rate * w, g, slots, t, xp=xp)
+        def update(self, w: Any, g: Any, slots: Any, alpha: Any, *, xp: Any) -> Any:
+            return super().update(w - 0.004 * self.learning_rate * w, g, slots, alpha, xp=xp)
 
     return with_adam(parts, Wrong)
 
@@ -141,8 +138,8 @@ def momentum_damps_the_gradient(parts: Parts) -> Parts:
     """m ← μ m - (1 - μ) η g: a mean where a sum is meant."""
 
     class Wrong(SGD):
-        def update(self, w: Any, g: Any, slots: Any, t: Any, *, xp: Any) -> Any:
-            return super().update(w, (1.0 - self.momentum) * g, slots, t, xp=xp)
+        def update(self, w: Any, g: Any, slots: Any, alpha: Any, *, xp: Any) -> Any:
+            return super().update(w, (1.0 - self.momentum) * g, slots, alpha, xp=xp)
 
     return replace(parts, optimizer=Wrong(STEP_RATE, MOMENTUM, nesterov=True))
 
@@ -152,8 +149,8 @@ def velocity_not_kept(parts: Parts) -> Parts:
     """The step is right, and the next one begins at rest."""
 
     class Wrong(SGD):
-        def update(self, w: Any, g: Any, slots: Any, t: Any, *, xp: Any) -> Any:
-            return super().update(w, g, slots, t, xp=xp)[0], (0.0 * slots[0],)
+        def update(self, w: Any, g: Any, slots: Any, alpha: Any, *, xp: Any) -> Any:
+            return super().update(w, g, slots, alpha, xp=xp)[0], (0.0 * slots[0],)
 
     return replace(parts, optimizer=Wrong(STEP_RATE, MOMENTUM, nesterov=True))
 

@@ -78,10 +78,9 @@ class LosesABatch(LaterBackend):
 
     name = "loses-a-batch"
 
-    def fold(self, step: Any, state: Any, data: Any, order: Any = None) -> Any:
-        if order is not None:
-            return super().fold(step, state, data, order[:-1, :] if order.shape[0] > 1 else order)
-        return super().fold(step, state, tuple(stacked[:-1, ...] for stacked in data) if data[0].shape[0] > 1 else data)
+    def fold(self, step: Any, state: Any, over: Any, data: Any = ()) -> Any:
+        fewer = tuple(stacked[:-1, ...] for stacked in over) if over[0].shape[0] > 1 else over
+        return super().fold(step, state, fewer, data)
 
 
 class SharesWhatItGives(LaterBackend):
