@@ -45,6 +45,9 @@ class Backend(ABC):
     flat_parameters: ClassVar[bool] = True
     """Whether one flat vector of parameters is faster than an array for each (it is where every call costs)."""
 
+    takes_host_arrays: ClassVar[bool] = False
+    """Whether compiled functions take host arrays among their arguments, sooner than `asarray` has placed them."""
+
     dtypes: ClassVar[tuple[str, ...]] = ("float32", "float64")
     """The floating-point dtypes that it computes in."""
 

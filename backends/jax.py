@@ -57,6 +57,7 @@ class JaxBackend(Backend):
     xp = jax.numpy
     compiles = True
     dtypes = (*Backend.dtypes, "bfloat16")
+    takes_host_arrays = True  # what `jit` places itself takes 1 µs more, `device_put` 18
     flat_parameters = False  # slicing one flat vector inside a step ran up to 12 times slower under XLA
 
     @classmethod
@@ -144,6 +145,10 @@ class _Compiled:
         if self._chosen is None:
             self._chosen = self._choose(arguments)
         return self._chosen(*arguments)
+
+    def lower(self, *arguments: Tree) -> Any:
+        """Return the lowered function, as `jax.jit` does it."""
+        return self._jitted.lower(*arguments)
 
     def _choose(self, arguments: tuple[Tree, ...]) -> Callable[..., Any]:
         products = list(_folded_products(self._jitted.trace(*arguments).jaxpr.jaxpr))

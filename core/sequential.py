@@ -248,7 +248,10 @@ class Sequential:
     # Behind the face
 
     def _rows(self, x: Any) -> Array:
-        return self._built_for(self.backend.asarray(check_rows(x, self._features, self.backend), self.dtype))
+        """Return inputs as compiled functions take them."""
+        rows = check_rows(x, self._features, self.backend)
+        left = self.backend.takes_host_arrays and not self.backend.owns(rows)
+        return self._built_for((host.asarray if left else self.backend.asarray)(rows, self.dtype))
 
     def _built_for(self, rows: Array) -> Array:
         """Return rows, (…, features), for which the model is built when they are the first that it sees."""

@@ -8,7 +8,7 @@ import numpy as np
 
 from backends import Array, Backend, Tree
 from backends.base import GATHERED_NUMBERS, leaves
-from bench.conform.requirement import collect, require, requirement
+from bench.conform.requirement import NotTriedError, collect, require, require_same, requirement
 
 CLOSE = 1e-12
 SEED = 7
@@ -50,6 +50,21 @@ def a_compiled_function_gives_the_same(backend: Backend) -> None:
     }
     for what, x in [*calls.items(), ("the first call made again", calls["call 1 (4 rows)"])]:
         _require_close(backend, what, compiled(weights, x), _on_host(backend, function(weights, x)))
+
+
+@requirement
+def a_compiled_function_takes_what_is_on_the_host(backend: Backend) -> None:
+    """Where `takes_host_arrays` says so, a compiled function takes a host array beside its own, and gives its own."""
+    if not backend.takes_host_arrays:
+        raise NotTriedError(f"{backend.name} does not say that its compiled functions take host arrays")
+    compiled = backend.compile(backend.xp.matmul)
+    for dtype in ("float32", "float64"):
+        x, w = np.arange(6.0, dtype=dtype).reshape(3, 2), np.asarray([[1.0, 2.0], [3.0, 4.0]], dtype)
+        placed = backend.asarray(w)
+        result = compiled(x[::-1], placed)
+        require(backend.owns(result), f"the result is a {type(result).__name__}, not an array of {backend.name}")
+        require(result.device == placed.device, f"the result is on {result.device}, not on {placed.device}")
+        require_same(f"a product of {dtype}", backend.to_numpy(result), x[::-1] @ w)
 
 
 @requirement

@@ -17,6 +17,7 @@ TYPES: dict[str, type] = {
     "spec": str,
     "compiles": bool,
     "flat_parameters": bool,
+    "takes_host_arrays": bool,
     "timed": bool,
 }
 KEYS = ("backend", "version", "device", "device_name", "driver", "memory_bytes", "blas", "threads", "matmul_precision")

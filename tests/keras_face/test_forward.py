@@ -100,7 +100,7 @@ def test_one_row_costs_its_own_way_to_the_backend_and_no_others(backend, coffee_
     monkeypatch.setattr(backend, "asarray", lambda *given: placed.append(given) or asarray(*given))
     for use in (model.predict, model):
         use(row)
-        assert [given is row for given, _ in placed] == [True]
+        assert [given is row for given, _ in placed] == [True] * (not backend.takes_host_arrays)
         placed.clear()
 
 
