@@ -34,6 +34,9 @@ LEGEND = (
     f"±, ×÷ and […] are {CONFIDENCE:.0%} intervals over processes. ▲ faster, ▼ slower, = the same within 5 %, "
     "? cannot be told, ≠ not like for like."
 )
+DISTURBED = "the run was too disturbed: close other programs, or give it more --time"
+VAGUE, HOPELESS = 10, 1000
+"""An interval in doubt whose ends lie so many times apart says nothing alone; and would only hide what others say beside it."""
 ROOMY = 120  # columns of a terminal from which on intervals are spelled out
 
 
@@ -61,10 +64,21 @@ class Answer(NamedTuple):
 
     @property
     def reach(self) -> str:
-        """How far the intervals reach together."""
-        name = self.comparison.name
-        low, high = self.rows[f"{name}_ci_low"].min(), self.rows[f"{name}_ci_high"].max()
-        return f"{times(low)} to {times(high)}"
+        """How far the intervals reach together, but for `hidden` ones; that nothing can be said where they `say_nothing`."""
+        if self.says_nothing:
+            return "nothing can be said"
+        name, told = self.comparison.name, self.rows[~self.hidden(beyond=HOPELESS)]
+        return f"{times(told[f'{name}_ci_low'].min())} to {times(told[f'{name}_ci_high'].max())}"
+
+    @property
+    def says_nothing(self) -> bool:
+        """Whether noise hides every row: a single one that tells something is an answer."""
+        return bool(self.hidden(beyond=VAGUE).all())
+
+    def hidden(self, beyond: float) -> pd.Series[bool]:
+        """Tell of each row whether it is in doubt and the ends of its interval lie further apart than by that factor."""
+        low, high = (self.rows[f"{self.comparison.name}_ci_{end}"] for end in ("low", "high"))
+        return (self.rows[self.comparison.verdict] == "UNRESOLVED") & (high > beyond * low)
 
     @property
     def counted(self) -> str:
@@ -73,13 +87,19 @@ class Answer(NamedTuple):
         return f"{', '.join(words)} of {len(self.rows)}"
 
     @property
-    def erring(self) -> str:
-        """How large errors are, in words, where another precision is the question; nothing where it is not, or they are none."""
+    def remarks(self) -> str:
+        """What else is to be known, in words: what noise took, and errors where another precision is the question."""
+        hopeless = int(self.hidden(beyond=HOPELESS).sum())
         errors = self.rows["oracle_error"].max() if self.comparison is OVER_FLOAT32 else None
-        return f"errors up to {errors:.1e}" if errors else ""
+        return "; ".join(
+            [
+                *([DISTURBED] if self.says_nothing else [f"{hopeless} too disturbed for a range"] if hopeless else []),
+                *([f"errors up to {errors:.1e}"] if errors else []),
+            ]
+        )
 
     def __str__(self) -> str:
-        return f"{self.title}: {self.reach}, {self.counted}" + (f"; {self.erring}" if self.erring else "")
+        return f"{self.title}: {self.reach}, {self.counted}" + (f"; {self.remarks}" if self.remarks else "")
 
 
 OVER_LOOP = Comparison("over loop", "speedup", "verdict")
@@ -322,9 +342,12 @@ def controls(frame: Summary) -> Iterator[str]:
     """Yield what the run knows of its own error: what two equal cases differed by, and the least that it could have seen."""
     equals = frame[(frame["implementation"] == CONTROL) & frame["speedup_ci_low"].notna()]
     for row in equals.to_dict("records"):
-        equal = estimate(row, "speedup")
+        equal, pair = estimate(row, "speedup"), f"Two equal cases, {row['workload']} {row['network']}"
+        if row["verdict"] == "UNRESOLVED" and equal.high > VAGUE * equal.low:
+            yield f"{pair}: nothing can be said; {DISTURBED}"
+            continue
         yield (
-            f"Two equal cases, {row['workload']} {row['network']}, differed by {equal.value - 1:+.1%} "
+            f"{pair}, differed by {equal.value - 1:+.1%} "
             f"({equal.low - 1:+.1%} to {equal.high - 1:+.1%}): {row['verdict']}. "
             f"Here {row['smallest_effect']:.1%} could be seen; false alarms {row['false_alarm_rate']:.1%}."
         )

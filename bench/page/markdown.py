@@ -43,7 +43,7 @@ def _run(run: Run) -> Iterator[str]:
 
 
 def _what(answer: Answer) -> str:
-    return f"{answer.title}; {answer.erring}" if answer.erring else answer.title
+    return f"{answer.title}; {answer.remarks}" if answer.remarks else answer.title
 
 
 def escaped(text: str) -> str:

@@ -159,6 +159,21 @@ def test_the_summary_is_a_table_with_intervals_the_failures_and_the_machine(fold
     assert "<i>" not in text
 
 
+def test_where_noise_hides_every_row_page_and_summary_say_so_in_the_place_of_a_range(tmp_path, capsys):
+    far_off = measured("forward", "coffee-2-3-1", "compiled", "jax:cpu", 4e-5)
+    far_off.samples = [(p, r, seconds * (1e-6, 1, 1e6)[p]) for p, r, seconds in far_off.samples]
+    made = planted(tmp_path / "disturbed", [measured("forward", "coffee-2-3-1", "matmul", "numpy:cpu", 4e-5), far_off])
+    (run,) = reader.read([made])
+    (found,) = (verdict for verdict in verdicts.verdicts(run) if verdict.question == verdicts.LIBRARY)
+    assert (found.word, found.answer.reach) == ("Cannot be told", "nothing can be said")
+    assert main(["report", str(made), "--markdown"]) == 0
+    assert re.search(
+        r"\| nothing can be said \| unresolved in 1 of 1 \| .*; the run was too disturbed:", capsys.readouterr().out
+    )
+    assert main(["report", str(made)]) == 0
+    assert f"Cannot be told</strong>. {found.answer}." in (made / "report.html").read_text()
+
+
 def test_markdown_is_taken_out_of_a_text():
     assert escaped("a|b *c* <b>\n[d](e)") == r"a\|b \*c\* &lt;b> \[d\](e)"
 

@@ -2,6 +2,7 @@
 
 import io
 
+import pandas as pd
 import pytest
 from rich.console import Console
 
@@ -51,6 +52,13 @@ def test_the_control_is_told_in_a_sentence_and_not_in_the_table(summary):
     assert f"  {CONTROL}" not in text
 
 
+def test_a_control_that_noise_hides_says_so_and_prints_no_range(summary):
+    control = summary["implementation"] == CONTROL
+    summary.loc[control, ["speedup_ci_low", "speedup_ci_high", "verdict"]] = 1e-5, 4e4, "UNRESOLVED"
+    (line,) = report.controls(summary)
+    assert line == f"Two equal cases, forward coffee-2-3-1: nothing can be said; {report.DISTURBED}"
+
+
 def test_a_narrow_terminal_gets_a_table_for_each_backend(summary):
     assert printed(summary, 60).count("jax:cpu  ") >= 1
     assert max(map(len, printed(summary, 60).splitlines())) <= 60
@@ -85,6 +93,37 @@ def test_rows_that_are_not_like_for_like_are_marked(summary):
 
 def test_times_are_scaled_to_a_unit_that_fits():
     assert [report.scaled(s) for s in (2.0, 0.0123, 4.56e-5, 7.8e-9)] == ["2 s", "12.3 ms", "45.6 µs", "7.8 ns"]
+
+
+def answer(*intervals):
+    rows = [
+        {"speedup_over_numpy_ci_low": low, "speedup_over_numpy_ci_high": high, "verdict_over_numpy": verdict}
+        for low, high, verdict in intervals
+    ]
+    return report.Answer("jax:cpu over NumPy", "jax:cpu", pd.DataFrame(rows), report.OVER_NUMPY)
+
+
+def test_an_answer_in_which_noise_hides_every_row_says_so_and_what_to_do_and_prints_no_range():
+    hidden = answer((0, 2e4, "UNRESOLVED"), (0.3, 1.03e9, "UNRESOLVED"), (0.3, 3.1, "UNRESOLVED"))
+    assert str(hidden) == (
+        "jax:cpu over NumPy: nothing can be said, unresolved in 3 of 3; "
+        "the run was too disturbed: close other programs, or give it more --time"
+    )
+
+
+def test_an_answer_with_a_row_that_tells_something_has_the_range_of_its_intervals():
+    narrow = answer((0.93, 1.08, "UNRESOLVED"), (0.9, 1.2, "UNRESOLVED"))
+    assert str(narrow) == "jax:cpu over NumPy: 0.9x to 1.2x, unresolved in 2 of 2"
+    same = answer((0.96, 1.04, "SAME"), (0.1, 36, "UNRESOLVED"))
+    assert str(same) == "jax:cpu over NumPy: 0.1x to 36x, same in 1, unresolved in 1 of 2"
+    faster = answer((2, 4000, "FASTER"), (0.8, 3, "UNRESOLVED"))
+    assert str(faster) == "jax:cpu over NumPy: 0.8x to 4,000x, faster in 1, unresolved in 1 of 2"
+
+
+def test_what_reaches_over_more_than_a_thousandfold_does_not_widen_the_range_of_the_others():
+    mixed = answer((2, 3, "FASTER"), (0.04, 31, "UNRESOLVED"), (1e-5, 1.03e9, "UNRESOLVED"))
+    told = "0.04x to 31x, faster in 1, unresolved in 2 of 3; 1 too disturbed for a range"
+    assert str(mixed) == f"jax:cpu over NumPy: {told}"
 
 
 @pytest.fixture
