@@ -11,6 +11,7 @@ import pytest
 import backends
 from bench import read_results
 from bench.cli import main
+from bench.driver import usable_specs
 
 BAD_BACKENDS = ["no_such", "jax:gpu:7", "numpy:gpu"]
 if not next(found for found in backends.status() if found.name == "cupy").usable:
@@ -35,8 +36,12 @@ def test_a_run_prints_a_table_and_the_path_of_a_csv(tmp_path, capsys):
     assert (frame["status"] == "ok").all()
     numpy = frame[frame["backend"] == "numpy"].set_index("implementation")
     assert numpy.loc["matmul", "speedup"] > 10
+    assert (frame["fraction_of_peak"] > 0).all()
+    facts = json.loads((tmp_path / "try" / "machine.json").read_text())
+    assert facts["roofs"].keys() == facts["backends"].keys() == set(usable_specs())
 
 
+@pytest.mark.usefixtures("_no_roof")
 def test_a_run_of_that_name_is_not_overwritten(tmp_path, capsys):
     arguments = [
         "run",
@@ -123,6 +128,7 @@ def test_the_command_is_there_as_a_module():
     assert "run" in done.stdout
 
 
+@pytest.mark.usefixtures("_no_roof")
 def test_a_quick_run_is_a_few_cases_of_the_suite_and_told_as_json(tmp_path, capsys):
     arguments = ["--quick", "--backends", "numpy", "--json", "--results", str(tmp_path), "--name", "quick"]
     assert main(["run", *arguments]) == 0

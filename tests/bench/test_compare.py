@@ -363,6 +363,7 @@ def test_the_table_says_what_the_json_says_and_fits(width, runs):
     assert printed == [case["case"] for case in told["cases"]]
 
 
+@pytest.mark.usefixtures("_no_roof")
 def test_two_real_runs_are_compared(tmp_path, capsys):
     for name in ("one", "two"):
         line = ["run", "--only", "matmul/square-32/*", "--backends", "numpy", "--time", "0", "--results", str(tmp_path)]

@@ -13,6 +13,8 @@ from bench.driver import measure
 from bench.journal import Journal, Plan
 from bench.processes import WorkerLostError, WorkerProcess
 
+pytestmark = pytest.mark.usefixtures("_no_roof")
+
 SMALL = Case("matmul", "square-32", "matmul", 32)
 
 
@@ -21,19 +23,6 @@ def worker():
     process = WorkerProcess("numpy:cpu")
     yield process
     process.stop()
-
-
-@pytest.fixture(autouse=True)
-def _no_roof(monkeypatch):
-    """Leave out the second that probing the machine's rates takes; `test_roof` has it."""
-    introduce = driver._introduce
-
-    def without_roof(worker, journal):
-        journal.roofs.setdefault(worker.spec, {"gflop_per_s": {}, "gb_per_s": 1.0})
-        journal.backends.setdefault(worker.spec, worker.greeting["describe"])
-        introduce(worker, journal)
-
-    monkeypatch.setattr(driver, "_introduce", without_roof)
 
 
 @pytest.fixture

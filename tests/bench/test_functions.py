@@ -222,6 +222,7 @@ FILE = """
 """
 
 
+@pytest.mark.usefixtures("_no_roof")
 def test_a_file_is_run_like_a_suite(tmp_path):
     file = written(tmp_path, FILE)
     arguments = ["run", str(file), "--time", "0", "--backends", "numpy,jax", "--name", "own"]
@@ -257,6 +258,7 @@ def test_an_unmeasurable_case_is_no_error_of_python(numpy):
         prepare(compiled, numpy, 1.0)
 
 
+@pytest.mark.usefixtures("_no_roof")
 def test_a_folder_with_a_core_of_another_kind_is_no_hindrance(tmp_path, monkeypatch):
     for name in ("core", "bench", "backends"):
         (tmp_path / name).mkdir()
@@ -267,6 +269,7 @@ def test_a_folder_with_a_core_of_another_kind_is_no_hindrance(tmp_path, monkeypa
     assert (read_results(tmp_path / "own")["status"] == "ok").any()
 
 
+@pytest.mark.usefixtures("_no_roof")
 def test_a_run_of_a_file_is_resumed(tmp_path, monkeypatch, capsys):
     file = written(tmp_path, FILE)
     record = Journal.record

@@ -124,6 +124,7 @@ def test_an_example_that_reads_runs_works_as_it_is_printed(line, tmp_path, monke
     assert capsys.readouterr().out
 
 
+@pytest.mark.usefixtures("_no_roof")
 def test_the_example_with_functions_of_ones_own_works_as_it_is_printed(tmp_path, monkeypatch, capsys):
     (line,) = (line for line in EXAMPLES if line.startswith("arraybench run my_functions.py"))
     monkeypatch.chdir(tmp_path)

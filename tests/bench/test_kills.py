@@ -17,10 +17,11 @@ from bench.journal import FILE, Journal
 from bench.measure import Stopwatch
 from bench.processes import WorkerLostError, WorkerProcess
 from bench.results import Run, sample_rows, summarise
-from bench.selftest import aftermath
+from bench.selftest import aftermath, kills
 from bench.selftest.aftermath import Findings, check_end, check_files, finished_units, marked, marking, workers_left
 from bench.selftest.kills import Undisturbed, experiment, killed, sentence
 from bench.table import write_results
+from tests.bench.no_roof import python as without_roof
 from tests.bench.test_journal import CASES, MACHINE, PLAN, planted
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="looks for processes in /proc")
@@ -40,6 +41,13 @@ def wait_until(true):
 # The experiment, on real runs
 
 
+@pytest.fixture
+def _no_roof_there(monkeypatch):
+    """Let the runs that are killed leave out their roof, which would take most of the time in which they are."""
+    monkeypatch.setattr(kills, "python", without_roof)
+
+
+@pytest.mark.usefixtures("_no_roof_there")
 def test_a_real_run_that_is_killed_loses_nothing(tmp_path):
     table = experiment(tmp_path, 1, 1, [QUICK])
     assert table["outcome"].tolist() == ["ok"], table.to_string()
@@ -48,6 +56,7 @@ def test_a_real_run_that_is_killed_loses_nothing(tmp_path):
     assert sentence(table).startswith("1 runs, killed ")
 
 
+@pytest.mark.usefixtures("_no_roof_there")
 def test_a_run_killed_when_it_holds_a_unit_does_not_measure_it_again(tmp_path, monkeypatch):
     class AfterTheFirstUnit(random.Random):
         """Draws the moment at which the journal holds a unit, and no second kill."""

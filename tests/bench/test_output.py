@@ -28,6 +28,9 @@ from bench.journal import Journal
 from bench.selftest import kills, sabotage, streaming, verdicts
 from bench.statistics import Estimate
 
+from .no_roof import no_roof
+from .no_roof import python as without_roof
+
 ROOT = Path(__file__).parents[2]
 RUN = str(ROOT / "results" / "cpu-epyc-zen5-2-cores-2026-11-24")
 CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
@@ -165,6 +168,7 @@ def test_kills_tell_each_run(folder, monkeypatch, capsys):
     monkeypatch.setattr(
         kills, "plans", lambda specs: [("--only", "matmul/square-32/*", "--time", "0", "--backends", "numpy")]
     )
+    monkeypatch.setattr(kills, "python", without_roof)
     found = told(["selftest", "kills", "--runs", "1", *folder], capsys)
     assert [row["outcome"] for row in found["found"]] == ["ok"]
 
@@ -228,7 +232,7 @@ def everything(descriptor):
 
 @pytest.fixture(scope="module")
 def begun(tmp_path_factory):
-    """The results folder of a run that was interrupted when it had the roof, which takes longest, and its first unit."""
+    """The results folder of a run that was interrupted when it had its first unit."""
     record = Journal.record
 
     def interrupted(journal, unit):
@@ -237,7 +241,7 @@ def begun(tmp_path_factory):
 
     results = tmp_path_factory.mktemp("begun")
     only = ["--only", "matmul/square-32/matmul", "--backends", "numpy", "--time", "0"]
-    with pytest.MonkeyPatch.context() as patch:
+    with pytest.MonkeyPatch.context() as patch, no_roof():
         patch.setattr(Journal, "record", interrupted)
         assert main(["run", *only, "--results", str(results), "--name", "x"]) == 130
     return results

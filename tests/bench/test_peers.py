@@ -199,6 +199,7 @@ def test_a_worker_opens_a_peer_as_it_opens_a_backend():
     assert answer["facts"]["oracle_error"] < 1e-5
 
 
+@pytest.mark.usefixtures("_no_roof")
 def test_a_missing_peer_costs_its_own_row_and_no_other(tmp_path, missing):
     plan = Plan((ROW,), ("scikit-learn:cpu", "keras-torch:cpu"), 1.0, 0.0, 0)
     there, gone = driver.measure(Journal.begin(tmp_path / "run", plan, {"machine_id": "m-1"}))
@@ -206,6 +207,7 @@ def test_a_missing_peer_costs_its_own_row_and_no_other(tmp_path, missing):
     assert (gone.status, gone.reason) == ("unavailable", "keras is not installed (pip install 'arraybench[peers]')")
 
 
+@pytest.mark.usefixtures("_no_roof")
 def test_a_run_of_the_suite_tells_how_many_times_faster_ours_is(tmp_path, missing, capsys):
     chosen = ["--backends", "numpy,scikit-learn,optax", "--only", "row/*", "--time", "0"]
     assert cli.main(["run", "--suite", "peers", *chosen, "--results", str(tmp_path), "--name", "x"]) == 0

@@ -359,6 +359,7 @@ def test_the_table_has_an_error_beside_every_speed(four, width):
     assert any(line.split()[1:] == ["compiled", "float32", "mismatch"] for line in lines)
 
 
+@pytest.mark.usefixtures("_no_roof")
 def test_a_run_of_the_suite(tmp_path, capsys):
     arguments = ["--only", "matmul/square-256/*", "--backends", "numpy", "--time", "0", "--name", "try"]
     assert main(["run", "--suite", "precision", "--results", str(tmp_path), *arguments]) == 0
