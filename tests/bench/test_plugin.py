@@ -36,7 +36,8 @@ TESTS = """
     def test_plain(backend, xp):
         assert float(xp.sum(backend.asarray(np.ones(3)))) == 3
 """
-QUICK = ("-q", "--benchmark-max-time=0.01", "--benchmark-min-rounds=3")
+QUICK = ("-q", "--benchmark-max-time=0.01", "--benchmark-min-rounds=3", "-p", "no:hypothesispytest")
+"""Hypothesis, which no test here needs, takes two thirds of a second to import in every session."""
 JAX = pytest.mark.skipif(
     not any(found.name == "jax" and found.usable for found in backends.status()), reason="jax is not here"
 )
@@ -211,7 +212,7 @@ def test_a_session_that_does_not_measure_hears_nothing_of_the_plugin(folder):
         "    assert 'bench.plugin' in sys.modules\n"
         "    assert not {'backends', 'numpy', 'pandas'} & set(sys.modules)\n"
     )
-    done = run(folder, "-p", "no:hypothesispytest", backend="no_such")
+    done = run(folder, backend="no_such")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "arraybench" not in done.stdout
     assert not (folder / "results").exists()

@@ -24,7 +24,9 @@ def test_a_trial_compares_every_label_with_the_first(drastic):
     assert [row["processes"] for row in rows] == [2, 2]
 
 
-def test_pytest_benchmark_measures_the_same_cases_with_the_same_slow_down(drastic):
+def test_pytest_benchmark_measures_the_same_cases_with_the_same_slow_down(drastic, monkeypatch):
+    # By default it is a second for each case; and the import of hypothesis, which no case needs, takes another.
+    monkeypatch.setenv("PYTEST_ADDOPTS", "--benchmark-max-time=0.05 -p no:hypothesispytest")
     rows = list(pytest_trial([COFFEE], 0))
     assert [row["tool"] for row in rows] == ["pytest-benchmark"] * 2
     assert rows[1]["verdict"] == "SLOWER"
