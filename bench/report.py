@@ -34,7 +34,7 @@ LEGEND = (
     f"±, ×÷ and […] are {CONFIDENCE:.0%} intervals over processes. ▲ faster, ▼ slower, = the same within 5 %, "
     "? cannot be told, ≠ not like for like."
 )
-DISTURBED = "the run was too disturbed: close other programs, or give it more --time"
+DISTURBED = "the run was too disturbed: close other programs, or give it more --time (under pytest --array-passes)"
 VAGUE, HOPELESS = 10, 1000
 """An interval in doubt whose ends lie so many times apart says nothing alone; and would only hide what others say beside it."""
 ROOMY = 120  # columns of a terminal from which on intervals are spelled out

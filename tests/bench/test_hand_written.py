@@ -49,7 +49,7 @@ def test_an_epoch_is_one_adam_step_after_another(network):
         weights, m, v = hand_written.adam_step(weights, gradients, m, v, t, 0.01)
     for own, right in zip(trained, weights, strict=True):
         for p, q in zip(own, right, strict=True):
-            assert p == pytest.approx(q, rel=1e-9)
+            np.testing.assert_allclose(p, q, rtol=1e-9, atol=1e-12)
 
 
 def one_weight(value):

@@ -107,7 +107,7 @@ def test_an_answer_in_which_noise_hides_every_row_says_so_and_what_to_do_and_pri
     hidden = answer((0, 2e4, "UNRESOLVED"), (0.3, 1.03e9, "UNRESOLVED"), (0.3, 3.1, "UNRESOLVED"))
     assert str(hidden) == (
         "jax:cpu over NumPy: nothing can be said, unresolved in 3 of 3; "
-        "the run was too disturbed: close other programs, or give it more --time"
+        "the run was too disturbed: close other programs, or give it more --time (under pytest --array-passes)"
     )
 
 
