@@ -81,13 +81,35 @@ def test_a_wrong_option_is_one_sentence(arguments, sentence, capsys, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+SESSIONS = """
+import contextlib, io, json, os, sys
+import pytest
+
+def session(backend):
+    os.environ["ARRAY_BACKEND"] = backend
+    with contextlib.redirect_stdout(io.StringIO()) as out, contextlib.redirect_stderr(io.StringIO()) as err:
+        return int(pytest.main(["bench", "-q", "-p", "no:hypothesispytest"])), out.getvalue(), err.getvalue()
+
+print(json.dumps({backend: session(backend) for backend in sys.argv[1:]}))
+"""
+
+
+@pytest.fixture(scope="module")
+def refused(pytestconfig):
+    """The exit status and the output of `pytest bench` on each of these backends, all in one process: it is slow to start."""
+    arguments = [sys.executable, "-c", SESSIONS, *BAD_BACKENDS]
+    done = subprocess.run(arguments, capture_output=True, text=True, cwd=pytestconfig.rootpath)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
 @pytest.mark.parametrize("backend", BAD_BACKENDS)
-def test_a_backend_that_cannot_be_used_is_one_sentence_under_pytest(backend, pytestconfig):
-    done = command(*PYTEST, "bench", "-q", backend=backend, cwd=pytestconfig.rootpath)
-    assert done.returncode != 0
-    assert f"ARRAY_BACKEND={backend}: " in done.stderr
-    assert "Usable here: numpy:cpu" in done.stderr
-    assert "Traceback" not in done.stdout + done.stderr
+def test_a_backend_that_cannot_be_used_is_one_sentence_under_pytest(backend, refused):
+    status, out, err = refused[backend]
+    assert status == pytest.ExitCode.USAGE_ERROR
+    assert f"ARRAY_BACKEND={backend}: " in err
+    assert "Usable here: numpy:cpu" in err
+    assert "Traceback" not in out + err
 
 
 def test_results_that_cannot_be_written_are_one_sentence_under_pytest_before_anything_is_measured(
