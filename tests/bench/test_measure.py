@@ -147,9 +147,8 @@ def hashed_in(threads):
 
 @pytest.mark.parametrize("threads", [0, 1, 2])
 def test_a_call_that_other_threads_work_on_is_known(threads, numpy, monkeypatch):
-    monkeypatch.setattr(
-        time, "perf_counter", time.process_time
-    )  # which stands still while another process has the core
+    # A clock that stands still while another process has the core.
+    monkeypatch.setattr(time, "perf_counter", time.process_time)
     started = measure._Started(None, hashed_in(threads), 1, 1e-3, 0.0, 0.0)
     assert measure._is_helped(started, numpy) == bool(threads)
 
