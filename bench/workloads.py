@@ -200,8 +200,8 @@ def _step(case: Case, network: Network, backend: Backend, n: int, parts: Parts) 
     training = parts.training(goal if usual else other, parts.optimizer, layout)
 
     def step(state: State, x: Array, y: Array) -> tuple[State, Tree]:
-        state, alphas = training.plan(state, 1, xp=xp)
-        state, output = training.step(state, (x, y), alphas[0], xp=xp)
+        state, alpha = training.plan(state, xp=xp)
+        state, output = training.step(state, (x, y), alpha, xp=xp)
         return state, goal.values(y, output, xp=xp)
 
     def arrange(weights: Tree, x: Array, y: Array) -> tuple[Tree, ...]:

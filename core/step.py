@@ -96,8 +96,14 @@ class Training:
         trained = self.layout.unpack(state.parameters, xp=xp)
         return tuple([own or fixed for own, fixed in zip(trained, state.fixed, strict=True)])
 
-    def plan(self, state: State, steps: int, *, xp: Namespace) -> tuple[State, Array]:
-        """Return the state with so many steps more on its counter, and the sizes of these steps, shape (steps,)."""
+    def plan(self, state: State, steps: int | None = None, *, xp: Namespace) -> tuple[State, Array]:
+        """Return the state with so many steps more on its counter, and the sizes of these steps, shape (steps,).
+
+        Without a number it is one step, and its size, 0-d.
+        """
+        if steps is None:
+            t = state.t + 1.0
+            return state._replace(t=t), self.optimizer.step_sizes(t, xp=xp)
         counted = xp.cumulative_sum(xp.ones_like(xp.broadcast_to(state.t, (steps,))))
         return state._replace(t=state.t + float(steps)), self.optimizer.step_sizes(state.t + counted, xp=xp)
 

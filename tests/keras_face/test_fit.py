@@ -32,7 +32,7 @@ def train_by_hand(model, optimizer, loss, x, y, batches):
     training = Training(objective(tuple(model.layers), losses.get(loss)), optimizer, Layout.of(start, flat=False))
     state, seen = training.start(start, np.zeros(()), xp=xp), []
     for rows in batches:
-        state, (alpha,) = training.plan(state, 1, xp=xp)
+        state, alpha = training.plan(state, xp=xp)
         state, output = training.step(state, (x[rows], y[rows]), alpha, xp=xp)
         seen.extend(training.objective.values(y[rows], output, xp=xp))
     return [w for own in training.weights(state, xp=xp) for w in own], seen
