@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 import sys
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 Array = Any  # an array of any library that follows the array API standard
 Tree = Any  # nested tuples, lists and dicts with arrays at the leaves
@@ -18,6 +18,14 @@ GATHERED_NUMBERS = 1 << 14
 they are in the cache then, and no other batch takes memory.
 """
 MATMUL_PRECISIONS = {-12: "float32", -9: "tf32"}  # the smallest 2**k beside 1 that a product keeps
+
+
+class Spent(NamedTuple):
+    """What a part of a call costs: how often it ran, and for how many seconds together."""
+
+    what: str
+    times: int
+    seconds: float
 
 
 class ArraybenchError(Exception):
@@ -128,6 +136,14 @@ class Backend(ABC):
         """
         return None
 
+    def profile(self, function: Callable[..., Any], *arguments: Tree) -> list[Spent] | None:
+        """Return what a call of a function spends its time on, by the kernels and the library's calls that it makes.
+
+        What runs between them is left out, and so is what they cost to watch, where that can be taken off. None where it
+        cannot be told.
+        """
+        return None
+
     def describe(self) -> dict[str, Any]:
         """Return what a reader of a measurement must know: versions, device, threads and precision in effect."""
         return {
@@ -215,6 +231,15 @@ def small_gathered(
     order, *others = over
     gathered = batch_of(xp, (xp.reshape(order, (-1,)),), data)
     return (*[xp.reshape(rows, (*order.shape, *rows.shape[1:])) for rows in gathered], *others), ()
+
+
+def spent(parts: Iterable[Spent]) -> list[Spent] | None:
+    """Return what parts of the same name cost together, the longest first; None for none."""
+    found: dict[str, Spent] = {}
+    for what, times, seconds in parts:
+        before = found.get(what, Spent(what, 0, 0.0))
+        found[what] = Spent(what, before.times + times, before.seconds + seconds)
+    return sorted(found.values(), key=lambda own: -own.seconds) or None
 
 
 def library_missing(library: str, install: str) -> BackendError:

@@ -5,8 +5,11 @@ from __future__ import annotations
 import functools
 import math
 import os
+import tempfile
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,6 +19,7 @@ from backends.base import (
     Array,
     Backend,
     BackendError,
+    Spent,
     Step,
     Tree,
     batch_of,
@@ -23,6 +27,7 @@ from backends.base import (
     leaves,
     library_missing,
     small_gathered,
+    spent,
 )
 
 try:
@@ -106,6 +111,18 @@ class JaxBackend(Backend):
             return None  # what is not compiled is one program for each of its primitives
         return hlo.launches(function.lower(*arguments).compile().as_text())
 
+    def profile(self, function: Callable[..., Any], *arguments: Tree) -> list[Spent] | None:
+        if not hasattr(jax.profiler, "ProfileData"):
+            return None  # an older JAX writes traces, and cannot read them
+        options = jax.profiler.ProfileOptions()
+        options.python_tracer_level = 0  # nobody asks for Python's calls
+        with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+            # Reading a trace makes classes that Python 3.12 warns of; where warnings are errors, that ends the process.
+            warnings.simplefilter("ignore", DeprecationWarning)
+            with jax.profiler.trace(folder, profiler_options=options):
+                jax.block_until_ready(function(*arguments))
+            return spent(event for trace in Path(folder).rglob("*.xplane.pb") for event in _instructions(trace))
+
     def describe(self) -> dict[str, Any]:
         on_cpu = self._device.platform == "cpu"
         statistics = self._device.memory_stats() or {}
@@ -186,6 +203,18 @@ def _folded_products(jaxpr: Any, within: bool = False) -> Iterator[tuple[int, in
             inner = getattr(parameter, "jaxpr", parameter)
             if hasattr(inner, "eqns"):
                 yield from _folded_products(inner, within or equation.primitive.name == "scan")
+
+
+CONTAINERS = ("while", "call", "conditional")  # their time is that of what runs in them
+
+
+def _instructions(trace: Path) -> Iterator[Spent]:
+    """Yield every run of an instruction of XLA's programs, as the profiler saw them."""
+    for plane in jax.profiler.ProfileData.from_file(str(trace)).planes:
+        for line in plane.lines:
+            for event in line.events:
+                if "hlo_op" in dict(event.stats) and not event.name.startswith(CONTAINERS):
+                    yield Spent(event.name, 1, event.duration_ns * 1e-9)
 
 
 def _devices() -> dict[str, Any]:

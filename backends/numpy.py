@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import types
 import weakref
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import array_api_compat.numpy as compat
@@ -13,7 +13,7 @@ import numpy as np
 import threadpoolctl
 
 from backends import replay
-from backends.base import Array, Backend, Step, Tree, small_gathered
+from backends.base import Array, Backend, Spent, Step, Tree, small_gathered
 
 MASKS = {np.dtype(np.float32): np.dtype(np.int32), np.dtype(np.float64): np.dtype(np.int64)}
 
@@ -84,6 +84,9 @@ class NumpyBackend(Backend):
             return replay.fold(step, state, over, data, self._recordings.setdefault(step, {}))
         except replay.UnrecordableError:
             return super().fold(step, state, over, data)
+
+    def profile(self, function: Callable[..., Any], *arguments: Tree) -> list[Spent] | None:
+        return replay.profile(lambda: function(*arguments))
 
     def describe(self) -> dict[str, Any]:
         return super().describe() | blas_in_use()

@@ -14,13 +14,15 @@ from __future__ import annotations
 import collections
 import functools
 import operator
+import time
 from collections.abc import Callable, Iterator
+from contextvars import ContextVar
 from typing import Any
 
 import numpy as np
 
 from backends import recording
-from backends.base import Array, Step, Tree, leaves
+from backends.base import Array, Spent, Step, Tree, leaves, spent
 from backends.recording import Known, UnrecordableError, overlap, same
 
 BLOCK_BYTES = 1 << 17
@@ -122,7 +124,8 @@ class Tape:
         if ufunc is np.add and axis == 0 and x.ndim == 2 and x.dtype.kind == "f" and dtype is None and not keepdims:
             return self._record(Call(np.dot, [np.ones(len(x), x.dtype), x], out))  # a third of the time
         reduce: Callable[..., Any] = ufunc.reduce
-        return self._record(Call(lambda x, out: reduce(x, axis, dtype, out, keepdims), [x], out))
+        made = _named(f"{ufunc.__name__}.reduce", lambda x, out: reduce(x, axis, dtype, out, keepdims))
+        return self._record(Call(made, [x], out))
 
     def function(self, function: Any, arguments: Any, options: Any) -> Any:
         """Call another function of NumPy's; a view needs no replay, and what has its place for the result gets it."""
@@ -137,7 +140,8 @@ class Tape:
             return self._record(Call(_cast, [plain[0]], out, elementwise=True))
         if function is np.concatenate and not named and len(plain) == 1:
             return self._record(Call(_concatenate, list(plain[0]), out, joins=True))
-        return self._record(Call(lambda out: np.copyto(out, function(*plain, **named)), [], out))
+        made = _named(function.__name__, lambda out: np.copyto(out, function(*plain, **named)))
+        return self._record(Call(made, [], out))
 
     def plain(self, x: Any) -> Any:
         """Return an input as NumPy has it. A recorded array that no call has made was copied behind the recorder's back."""
@@ -167,6 +171,33 @@ def _concatenate(*arrays: Array) -> None:
     np.concatenate(arrays[:-1], out=arrays[-1])
 
 
+_seen: ContextVar[list[list[Any]] | None] = ContextVar("_seen", default=None)
+"""Where every call of a replay is told, with how often it was made and for how long together, while somebody asks."""
+
+
+def profile(call: Callable[[], Any]) -> list[Spent] | None:
+    """Return what the calls of all folds spend in a call; None where nothing is replayed."""
+    reading = float(np.median([-time.perf_counter() + time.perf_counter() for _ in range(1000)]))
+    seen: list[list[Any]] = []
+    token = _seen.set(seen)
+    try:
+        call()
+    finally:
+        _seen.reset(token)
+    return spent(Spent(what, times, max(0.0, seconds - times * reading)) for what, times, seconds in seen)
+
+
+def _told(call: Any) -> str:
+    """Return what a call of a program is, with the shapes of its arrays, the result's last."""
+    arrays = [x for x in (*call.args, *call.keywords.values()) if isinstance(x, np.ndarray)]
+    return " ".join([call.func.__name__.strip("_"), *(str(x.shape) for x in arrays if x.ndim)])
+
+
+def _named(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+    function.__name__ = name
+    return function
+
+
 class Recording(recording.Recording):
     """A step on arrays of certain shapes, ready to be replayed.
 
@@ -183,18 +214,31 @@ class Recording(recording.Recording):
         """Make the step's calls again."""
         collections.deque(map(operator.call, self._program), maxlen=0)
 
+    def _watched(self, parts: list[list[Any]]) -> None:
+        """Make the step's calls again; to the part of each are added how often it was made, and for how long."""
+        for part, call in zip(parts, self._program, strict=True):
+            start = time.perf_counter()
+            call()
+            part[2] += time.perf_counter() - start
+            part[1] += 1
+
     def run(self, over: tuple[Array, ...], data: tuple[Array, ...]) -> tuple[Array, ...]:
         steps, gathered = len(over[0]), len(data)
         outputs = tuple(np.empty((steps, *array.shape), array.dtype) for array in self.output)
         taken = list(zip(self.batch[:gathered], data, strict=True))
         into = list(zip(self.batch[gathered:], over[1:] if data else over, strict=True))
         out_of = list(zip(outputs, self.output, strict=True))
+        replay = self.replay
+        if (seen := _seen.get()) is not None:
+            parts = [[_told(call), 0, 0.0] for call in self._program]
+            seen += parts
+            replay = functools.partial(self._watched, parts)
         for i in range(steps):
             for buffer, array in taken:
                 np.take(array, over[0][i], axis=0, out=buffer, mode="clip")  # any other mode makes a copy first
             for buffer, stacked in into:
                 buffer[...] = stacked[i]
-            self.replay()
+            replay()
             for stacked, array in out_of:
                 stacked[i] = array
         return outputs

@@ -20,6 +20,7 @@ from backends.base import (
     Array,
     Backend,
     BackendError,
+    Spent,
     Step,
     StepError,
     Tree,
@@ -27,6 +28,7 @@ from backends.base import (
     first_line,
     library_missing,
     small_gathered,
+    spent,
 )
 from backends.host import numpy_dtype
 
@@ -160,6 +162,15 @@ class TorchBackend(Backend):
         finally:
             _counting.reset(token)
         return _kernels(step, self._device)
+
+    def profile(self, function: Callable[..., Any], *arguments: Tree) -> list[Spent] | None:
+        activity = torch.profiler.ProfilerActivity.CUDA if self._on_gpu else torch.profiler.ProfilerActivity.CPU
+        with torch.profiler.profile(activities=[activity]) as profile:
+            self.synchronize(function(*arguments))
+        kind = torch.autograd.DeviceType.CUDA if self._on_gpu else torch.autograd.DeviceType.CPU
+        seen = (event for event in profile.events() if event.device_type == kind)
+        own = "self_device_time_total" if self._on_gpu else "self_cpu_time_total"
+        return spent(Spent(event.name, 1, getattr(event, own) * 1e-6) for event in seen)
 
     def describe(self) -> dict[str, Any]:
         return super().describe() | (_describe_gpu(self._device) if self._on_gpu else _describe_cpu())

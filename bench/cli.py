@@ -21,6 +21,7 @@ COMMANDS = {
     "doctor": ("bench.doctor.command", "say what holds this machine back, and what to type"),
     "scaling": ("bench.scaling", "how a time grows with rows, batch and width: a fitted exponent for each"),
     "crossover": ("bench.crossover", "the size from which on one backend is faster than another, by bisection"),
+    "profile": ("bench.profile", "what a case spends its time on: the kernels and the library's calls that it makes"),
     "explain": ("bench.explain.command", "a speed-up as the product of its steps, from the loop to the GPU"),
     "selftest": ("bench.selftest.command", "try the benchmark itself: its verdicts, its gate, what a killed run loses"),
     "completion": ("bench.completion", "print a script by which a shell completes commands, options and files"),

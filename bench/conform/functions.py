@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from backends import Array, Backend, Tree
-from backends.base import GATHERED_NUMBERS, leaves
+from backends.base import GATHERED_NUMBERS, Spent, leaves
 from bench.conform.requirement import NotTriedError, collect, require, require_same, requirement
 
 CLOSE = 1e-12
@@ -124,6 +124,23 @@ def launches_are_told_or_not(backend: Backend) -> None:
         found = [backend.launches(function, backend.asarray(np.ones((n, 2)))) for n in sizes]
         told = all(number is None or (isinstance(number, int) and number > 0) for number in found)
         require(told and len(set(found)) == 1, f"{what} is told to start {found[0]!r}, and then {found[1]!r}")
+
+
+@requirement
+def a_profile_is_told_or_not(backend: Backend) -> None:
+    """`profile` is None, or what the parts of a call are, how often each ran and for how long together, the longest first."""
+    fold = backend.compile(lambda x: backend.fold(lambda s, batch: (s * 0.5 + batch[0], (s,)), x[0, :], (x,)))
+    x = backend.asarray(np.ones((20, 2)))
+    backend.synchronize(fold(x))
+    found = backend.profile(fold, x)
+    if found is None:
+        return
+    require(found and all(isinstance(part, Spent) for part in found), f"it is {found!r:.60}, not a list of Spent")
+    for part in found:
+        known = isinstance(part.what, str) and isinstance(part.times, int) and part.times > 0 and part.seconds >= 0.0
+        require(known, f"a part is {part!r}")
+    seconds = [part.seconds for part in found]
+    require(seconds == sorted(seconds, reverse=True), "the longest part does not come first")
 
 
 def require_loop(backend: Backend, steps: int, width: int, seed: int) -> None:

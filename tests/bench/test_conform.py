@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import backends
-from backends.base import leaves
+from backends.base import Spent, leaves
 from bench import cli, read_results
 from bench.conform import namespace, requirement
 from bench.conform.suite import REQUIREMENTS
@@ -210,6 +210,9 @@ PLANTED = {
         NUMPY, takes_host_arrays=True, compiles=True, compile=lambda f: lambda x, w: f(np.ascontiguousarray(x[::-1]), w)
     ),
     "a compiled function leaves its arguments alone": lambda: compiling(overwriting),
+    "a profile is told or not": lambda: with_members(
+        NUMPY, profile=lambda function, x: [Spent("add", 1, 1.0), Spent("multiply", 1, 2.0)]
+    ),
     "launches are told or not": lambda: with_members(NUMPY, launches=lambda function, x: x.shape[0]),
     "what was waited for is ready": lambda: with_members(NUMPY, ready=lambda tree: False),
     "what is fetched is there": lambda: with_members(NUMPY, to_numpy=np.zeros_like),

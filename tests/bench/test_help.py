@@ -41,6 +41,7 @@ STATUSES = {
     "arraybench doctor": {0, 1, 2, 130},
     "arraybench scaling": {0, 1, 2, 130},
     "arraybench crossover": {0, 1, 2, 130},
+    "arraybench profile": {0, 2, 130},
     "arraybench explain": {0, 2, 130},
     "arraybench completion": {0, 2, 130},
     "arraybench selftest": {0, 1, 2, 130},
