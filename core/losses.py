@@ -140,7 +140,10 @@ class SparseCategoricalCrossentropy(CategoricalCrossentropy):
         return super().forward(_one_hot(target, prediction, xp), prediction, xp=xp)
 
     def backward(self, target: Array, prediction: Array, *, xp: Namespace) -> Array:
-        return super().backward(_one_hot(target, prediction, xp), prediction, xp=xp)
+        y = _one_hot(target, prediction, xp)
+        if self.from_logits:
+            return softmax.forward(prediction, xp) - y  # Σ y is 1
+        return super().backward(y, prediction, xp=xp)
 
 
 def _one_hot(classes: Array, prediction: Array, xp: Namespace) -> Array:

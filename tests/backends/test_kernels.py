@@ -170,7 +170,7 @@ CASES = {
     "tanh": (network(hidden("tanh", 1), BINARY, "binary"), 11),
     "one layer": (network((Dense(1, "sigmoid"),), BINARY, "binary"), 5),
     "no bias": (network((Dense(4, "relu", use_bias=False), Dense(1, "sigmoid")), BINARY, "binary"), 10),
-    "ReLU and softmax": (network(hidden("relu"), SPARSE, "classes"), 16),
+    "ReLU and softmax": (network(hidden("relu"), SPARSE, "classes"), 15),
     "one-hot targets": (network(hidden("relu"), CATEGORICAL, "one-hot"), 16),
     "softmax within": (network((Dense(4, "softmax"), Dense(1, "sigmoid")), BINARY, "binary"), 17),
     "clipped probabilities": (network((*hidden("relu", 1), Activation("linear")), BINARY, "binary"), 11),
