@@ -171,14 +171,14 @@ def _concatenate(*arrays: Array) -> None:
     np.concatenate(arrays[:-1], out=arrays[-1])
 
 
-_seen: ContextVar[list[list[Any]] | None] = ContextVar("_seen", default=None)
-"""Where every call of a replay is told, with how often it was made and for how long together, while somebody asks."""
+_seen: ContextVar[list[Spent] | None] = ContextVar("_seen", default=None)
+"""Where what the calls of a fold cost is put, while somebody asks."""
 
 
 def profile(call: Callable[[], Any]) -> list[Spent] | None:
     """Return what the calls of all folds spend in a call; None where nothing is replayed."""
     reading = float(np.median([-time.perf_counter() + time.perf_counter() for _ in range(1000)]))
-    seen: list[list[Any]] = []
+    seen: list[Spent] = []
     token = _seen.set(seen)
     try:
         call()
@@ -214,13 +214,12 @@ class Recording(recording.Recording):
         """Make the step's calls again."""
         collections.deque(map(operator.call, self._program), maxlen=0)
 
-    def _watched(self, parts: list[list[Any]]) -> None:
-        """Make the step's calls again; to the part of each are added how often it was made, and for how long."""
-        for part, call in zip(parts, self._program, strict=True):
+    def _watched(self, seconds: list[float]) -> None:
+        """Make the step's calls again, and add to each one's seconds."""
+        for i, call in enumerate(self._program):
             start = time.perf_counter()
             call()
-            part[2] += time.perf_counter() - start
-            part[1] += 1
+            seconds[i] += time.perf_counter() - start
 
     def run(self, over: tuple[Array, ...], data: tuple[Array, ...]) -> tuple[Array, ...]:
         steps, gathered = len(over[0]), len(data)
@@ -228,11 +227,8 @@ class Recording(recording.Recording):
         taken = list(zip(self.batch[:gathered], data, strict=True))
         into = list(zip(self.batch[gathered:], over[1:] if data else over, strict=True))
         out_of = list(zip(outputs, self.output, strict=True))
-        replay = self.replay
-        if (seen := _seen.get()) is not None:
-            parts = [[_told(call), 0, 0.0] for call in self._program]
-            seen += parts
-            replay = functools.partial(self._watched, parts)
+        seen, seconds = _seen.get(), [0.0] * len(self._program)
+        replay = self.replay if seen is None else functools.partial(self._watched, seconds)
         for i in range(steps):
             for buffer, array in taken:
                 np.take(array, over[0][i], axis=0, out=buffer, mode="clip")  # any other mode makes a copy first
@@ -241,6 +237,8 @@ class Recording(recording.Recording):
             replay()
             for stacked, array in out_of:
                 stacked[i] = array
+        if seen is not None:
+            seen += [Spent(_told(call), steps, own) for call, own in zip(self._program, seconds, strict=True)]
         return outputs
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fnmatch
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -168,6 +169,14 @@ SUITES: dict[str, Callable[[], list[Case]]] = {
     "precision": precision_cases,
     "large": large_cases,
 }
+
+
+def matching(known: list[Case], pattern: str, none: str) -> list[Case]:
+    """Return the cases whose names match a pattern; where there are none, raise ArraybenchError, which begins with `none`."""
+    found = [case for case in known if fnmatch.fnmatch(case.id, pattern)]
+    if not found:
+        raise ArraybenchError(f"{none} has such a name; they are like {known[0].id}")
+    return found
 
 
 def quick(cases: list[Case]) -> list[Case]:

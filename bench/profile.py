@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import fnmatch
 from statistics import median
 from typing import Any, NamedTuple
 
@@ -11,12 +10,11 @@ from rich.console import Console
 from rich.table import Table
 
 import backends
-from backends import ArraybenchError, Backend
+from backends import ArraybenchError, Backend, Tree
 from backends.base import Spent
-from bench import jsonable, progress, workloads
+from bench import jsonable, measure, progress, workloads
 from bench.arguments import add_help, at_least
-from bench.cases import SUITES, Case
-from bench.measure import Stopwatch
+from bench.cases import SUITES, Case, matching
 from bench.report import scaled
 
 CALLS = 5  # that are timed before one is watched
@@ -61,7 +59,7 @@ def run(options: argparse.Namespace) -> int:
     backend = backends.get(options.backend)
     found = []
     with progress.console().status("starting") as status:
-        for case in _cases(options.case, backend):
+        for case in matching(_known(backend), options.case, f"{options.case}: no case on {backend.spec}"):
             status.update(f"{case.id} on {backend.spec}")
             found.append(profile(case, backend))
     if options.json:
@@ -77,13 +75,11 @@ def profile(case: Case, backend: Backend) -> Profile:
     problem = workloads.build(case, backend, case.batch_size)
     arguments = problem.arguments(backend)
 
-    def call() -> float:
-        with Stopwatch() as watch:
-            backend.synchronize(problem.function(*arguments))
-        return watch.seconds
+    def call() -> Tree:
+        return problem.function(*arguments)
 
-    call()
-    seconds = median(call() for _ in range(CALLS))
+    backend.synchronize(call())
+    seconds = median(measure.seconds(call, backend) for _ in range(CALLS))
     parts = backend.profile(problem.function, *arguments)
     if parts is None:
         raise ArraybenchError(f"{case.id} on {backend.spec}: what it spends its time on cannot be told there")
@@ -91,7 +87,7 @@ def profile(case: Case, backend: Backend) -> Profile:
 
 
 def show(own: Profile, console: Console, most: int) -> None:
-    """Print the parts that took longest, and what lies between them."""
+    """Print the parts that took longest, and all together."""
     title = f"{own.case.id} on {own.backend.spec}: {scaled(own.seconds)} a call"
     console.print(title, style="bold", markup=False, highlight=False)
     table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
@@ -121,9 +117,6 @@ def as_json(own: Profile) -> dict[str, Any]:
     }
 
 
-def _cases(pattern: str, backend: Backend) -> list[Case]:
-    known = list(dict.fromkeys(case for suite in SUITES.values() for case in suite() if case.on(backend.spec)))
-    found = [case for case in known if fnmatch.fnmatch(case.id, pattern)]
-    if not found:
-        raise ArraybenchError(f"{pattern}: no case on {backend.spec} has such a name; they are like {known[0].id}")
-    return found
+def _known(backend: Backend) -> list[Case]:
+    """Return the cases of all suites that a backend has."""
+    return list(dict.fromkeys(case for suite in SUITES.values() for case in suite() if case.on(backend.spec)))

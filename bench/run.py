@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import fnmatch
 import sys
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ import backends
 from backends import ArraybenchError
 from bench import driver, functions, jsonable, machine, peers, progress, report
 from bench.arguments import INTERRUPTED, WRONG_CALL, add_help, at_least
-from bench.cases import SUITES, Case, quick
+from bench.cases import SUITES, matching, quick
 from bench.journal import Journal, Plan, sole_writer
 from bench.results import Run, run_id, sample_rows, summarise
 from bench.table import ResultsError, write_results
@@ -140,8 +139,9 @@ def _plan(options: argparse.Namespace, begun: Plan | None = None) -> Plan:
     another = (options.file and options.file.resolve() != _source(before)) or not (file or _belongs(before, suite))
     as_begun = begun and not (another or options.only or options.quick)
     time_s = 0.0 if options.quick and options.time is None else options.time
+    pattern = "*" if options.only is None else options.only
     return Plan(
-        before.cases if as_begun else _cases(known, options.only),
+        before.cases if as_begun else tuple(matching(known, pattern, f"--only {options.only}: no case")),
         before.specs if begun and options.backends is None else _specs(suite, options.backends),
         before.budget_s if options.budget is None else options.budget,
         before.time_s if time_s is None else time_s,
@@ -190,10 +190,3 @@ def _spec(suite: str, name: str) -> str:
 def _source(plan: Plan) -> Path | None:
     """Return the file whose functions a plan measures; None where it is a suite."""
     return next((Path(case.source) for case in plan.cases if case.source), None)
-
-
-def _cases(known: list[Case], pattern: str | None) -> tuple[Case, ...]:
-    cases = tuple(case for case in known if pattern is None or fnmatch.fnmatch(case.id, pattern))
-    if not cases:
-        raise ArraybenchError(f"--only {pattern}: no case has such a name; they are like {known[0].id}")
-    return cases

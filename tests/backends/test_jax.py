@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+
 import numpy as np
 import pytest
 
@@ -9,7 +11,7 @@ import backends
 
 pytest.importorskip("jax", reason="JAX is not installed")
 jax = backends.get("jax:cpu")
-module = __import__("backends.jax", fromlist=["jax"])
+module = importlib.import_module("backends.jax")
 
 
 def walk(state, batch):
