@@ -3,9 +3,6 @@
 On a GPU a call on small arrays is mostly its launch, and CuPy's own way to it. So elementwise calls are made in runs, each one
 kernel of a generated source; what only the run reads never leaves a register. Products and reductions write where the recording
 has their results, a batch is read and an output written where the fold has them: nothing is copied, and nothing allocated.
-
-A run need not be consecutive. From the last call to the first, each goes into the latest run that it fits, unless a call that it
-would then come after needs it earlier: two calls that touch the same memory stay in their order.
 """
 
 from __future__ import annotations
@@ -18,8 +15,9 @@ from typing import Any
 from backends import recording
 from backends.base import Array, Step, StepError, Tree, first_batch
 from backends.formulas import TYPES
+from backends.fusing import form, runs
 from backends.launches import Tape, count, plain, watched
-from backends.recording import Call, Known, Recording, UnrecordableError, address, overlap, same
+from backends.recording import Call, Known, Recording, UnrecordableError, address, overlap
 
 MakeKernel = Callable[[str, str, str, str], Callable[..., Any]]
 """From inputs, outputs, body and name to a kernel that is called with arrays: `cupy.ElementwiseKernel`, or what does the same."""
@@ -122,68 +120,6 @@ def schedule(calls: list[Call], kept: list[Array], make: MakeKernel) -> list[Lau
     return found
 
 
-def runs(calls: list[Call], kept: list[Array]) -> list[list[Call]]:
-    """Return calls in an order that does the same, those together that one kernel can make; what nobody reads is left out."""
-    found: list[list[Call]] = []
-    for call in reversed(calls):
-        later = [own for run in found for own in run]
-        if not any(overlap(call.out, x) for x in (*kept, *(x for own in later for x in own.reads))):
-            continue
-        place = None
-        for i, run in enumerate(found):
-            if _fits(call, run, [x for own in later if own not in run for x in own.reads] + kept):
-                place = i
-            if any(_shared(call, own) for own in run):
-                break  # behind this run it would come too late
-        if place is None:
-            found.insert(0, [call])
-        else:
-            found[place].insert(0, call)
-    return _merged(found)
-
-
-def _merged(apart: list[list[Call]]) -> list[list[Call]]:
-    """Return runs, each made with the earliest that it may be made with: none before it then comes after what it needs."""
-    found: list[list[Call]] = []
-    for run in apart:
-        place = None
-        for i in reversed(range(len(found))):
-            shared = [pair for call in found[i] for own in run for pair in _shared(call, own)]
-            if _are_alike(found[i], run) and all(same(*pair) for pair in shared):
-                place = i
-            if shared:
-                break
-        if place is None:
-            found.append(run)
-        else:
-            found[place] += run
-    return found
-
-
-def _fits(call: Call, run: list[Call], outside: list[Array]) -> bool:
-    """Tell whether a call can be the first of a run: each thread then makes it for its own place, a smaller one again and again.
-
-    The run has the shape of its last call. Of a smaller result nobody `outside` may want to know.
-    """
-    shape, full = call.out.shape, run[-1].out.shape
-    if not (
-        call.elementwise and run[-1].elementwise and all(same(*pair) for own in run for pair in _shared(call, own))
-    ):
-        return False
-    spreads = len(shape) <= len(full) and all(n in (1, m) for n, m in zip(shape[::-1], full[::-1], strict=False))
-    return shape == full or (spreads and not any(overlap(call.out, x) for x in outside))
-
-
-def _are_alike(run: list[Call], other: list[Call]) -> bool:
-    return run[-1].elementwise and other[-1].elementwise and run[-1].out.shape == other[-1].out.shape
-
-
-def _shared(call: Call, later: Call) -> list[tuple[Array, Array]]:
-    """Return in which arrays two calls meet that one of them writes: where they do, their order matters."""
-    pairs = [*((call.out, x) for x in (*later.reads, later.out)), *((x, later.out) for x in call.reads)]
-    return [pair for pair in pairs if overlap(*pair)]
-
-
 def source(run: list[Call], outside: list[Array]) -> tuple[list[Array], list[Array], str]:
     """Return what a run reads, what it writes as it is read outside, and its body in C: x0, x1, … are read, y0, y1, … written."""
     names: dict[Any, str] = {}
@@ -191,20 +127,16 @@ def source(run: list[Call], outside: list[Array]) -> tuple[list[Array], list[Arr
     lines: list[str] = []
     for call in run:
         for x in call.inputs:
-            if _form(x) not in names:
-                names[_form(x)] = f"x{len(inputs)}"
+            if form(x) not in names:
+                names[form(x)] = f"x{len(inputs)}"
                 inputs.append(x)
-        expression = call.function.format(*(names[_form(x)] for x in call.inputs))
-        names[_form(call.out)] = f"v{len(lines)}"
+        expression = call.function.format(*(names[form(x)] for x in call.inputs))
+        names[form(call.out)] = f"v{len(lines)}"
         lines.append(f"const {TYPES[call.out.dtype.name]} v{len(lines)} = {expression};")
-    made = {_form(call.out): call.out for call in run}
+    made = {form(call.out): call.out for call in run}
     outputs = [out for out in made.values() if any(overlap(out, x) for x in outside)]
-    lines += [f"y{i} = {names[_form(out)]};" for i, out in enumerate(outputs)]
+    lines += [f"y{i} = {names[form(out)]};" for i, out in enumerate(outputs)]
     return inputs, outputs, "\n".join(lines)
-
-
-def _form(x: Array) -> Any:
-    return address(x), x.shape, x.strides, x.dtype.name
 
 
 def _parameters(letter: str, arrays: list[Array]) -> str:

@@ -15,8 +15,9 @@ import collections
 import functools
 import operator
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextvars import ContextVar
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -84,6 +85,24 @@ class Call(recording.Call):
         return Call(self.function, [part(x) for x in self.inputs], part(self.out))
 
 
+@dataclass(frozen=True)
+class Reduction:
+    """A reduction of an array by a function of two numbers, with what `numpy.ufunc.reduce` takes."""
+
+    ufunc: np.ufunc
+    axis: Any
+    dtype: Any
+    keepdims: bool
+
+    @property
+    def __name__(self) -> str:
+        return f"{self.ufunc.__name__}.reduce"
+
+    def __call__(self, x: Array, out: Array) -> Any:
+        reduce: Callable[..., Any] = self.ufunc.reduce  # NumPy's stubs do not know all that it takes
+        return reduce(x, self.axis, self.dtype, out, self.keepdims)
+
+
 class Tape:
     """The calls of a step, in their order."""
 
@@ -93,7 +112,7 @@ class Tape:
 
     def array(self, x: Array) -> Recorded:
         """Return an array that is recorded from now on."""
-        owner = _owner(x)
+        owner = owner_of(x)
         self._owners[id(owner)] = owner
         recorded = x.view(Recorded)
         recorded._tape = self
@@ -123,9 +142,7 @@ class Tape:
             raise UnrecordableError(f"numpy.{ufunc.__name__}.reduce with {', '.join(options)}")
         if ufunc is np.add and axis == 0 and x.ndim == 2 and x.dtype.kind == "f" and dtype is None and not keepdims:
             return self._record(Call(np.dot, [np.ones(len(x), x.dtype), x], out))  # a third of the time
-        reduce: Callable[..., Any] = ufunc.reduce
-        made = _named(f"{ufunc.__name__}.reduce", lambda x, out: reduce(x, axis, dtype, out, keepdims))
-        return self._record(Call(made, [x], out))
+        return self._record(Call(Reduction(ufunc, axis, dtype, keepdims), [x], out))
 
     def function(self, function: Any, arguments: Any, options: Any) -> Any:
         """Call another function of NumPy's; a view needs no replay, and what has its place for the result gets it."""
@@ -133,37 +150,49 @@ class Tape:
         result = function(*plain, **named)
         if not isinstance(result, np.ndarray | np.generic):
             raise UnrecordableError(f"{getattr(function, '__name__', function)}, whose result is no array")
-        if isinstance(result, np.ndarray) and id(_owner(result)) in self._owners:
+        if isinstance(result, np.ndarray) and id(owner_of(result)) in self._owners:
             return self.array(result)
         out = np.asarray(result)
         if function is _astype:
-            return self._record(Call(_cast, [plain[0]], out, elementwise=True))
+            return self._record(Call(cast, [plain[0]], out, elementwise=True))
         if function is np.concatenate and not named and len(plain) == 1:
             return self._record(Call(_concatenate, list(plain[0]), out, joins=True))
-        made = _named(function.__name__, lambda out: np.copyto(out, function(*plain, **named)))
-        return self._record(Call(made, [], out))
+
+        def copied(*x: Array) -> None:
+            now = iter(x[:-1])
+            arguments, options = (_with_arrays(tree, now) for tree in (plain, named))
+            np.copyto(x[-1], function(*arguments, **options))
+
+        copied.__name__ = function.__name__
+        return self._record(Call(copied, [x for x in leaves((plain, named)) if isinstance(x, np.ndarray)], out))
 
     def plain(self, x: Any) -> Any:
         """Return an input as NumPy has it. A recorded array that no call has made was copied behind the recorder's back."""
         if isinstance(x, Recorded):
-            if id(_owner(x)) not in self._owners:
+            if id(owner_of(x)) not in self._owners:
                 raise UnrecordableError("a copy that was not recorded")
             return x.view(np.ndarray)
         return x if isinstance(x, np.ndarray | bool | int | float) else np.asarray(x)
 
     def copy(self, x: Array, out: Array) -> Call:
         """Return the call that copies an array."""
-        return Call(_cast, [x], out, elementwise=True)
+        return Call(cast, [x], out, elementwise=True)
 
     def _plain_tree(self, tree: Any) -> Any:
-        return recording.rebuilt(tree, (self.plain(x) if isinstance(x, np.ndarray) else x for x in leaves(tree)))
+        return _with_arrays(tree, (self.plain(x) for x in leaves(tree) if isinstance(x, np.ndarray)))
 
     def _record(self, call: Call) -> Recorded:
         self.calls.append(call)
         return self.array(call.out)
 
 
-def _cast(x: Array, out: Array) -> None:
+def _with_arrays(tree: Any, arrays: Iterator[Array]) -> Any:
+    """Return a tree with other arrays in the places of its arrays."""
+    return recording.rebuilt(tree, (next(arrays) if isinstance(x, np.ndarray) else x for x in leaves(tree)))
+
+
+def cast(x: Array, out: Array) -> None:
+    """Copy an array, into another dtype if need be."""
     np.copyto(out, x, casting="unsafe")
 
 
@@ -171,7 +200,7 @@ def _concatenate(*arrays: Array) -> None:
     np.concatenate(arrays[:-1], out=arrays[-1])
 
 
-_seen: ContextVar[list[Spent] | None] = ContextVar("_seen", default=None)
+_watching: ContextVar[list[Spent] | None] = ContextVar("_watching", default=None)
 """Where what the calls of a fold cost is put, while somebody asks."""
 
 
@@ -179,23 +208,35 @@ def profile(call: Callable[[], Any]) -> list[Spent] | None:
     """Return what the calls of all folds spend in a call; None where nothing is replayed."""
     reading = float(np.median([-time.perf_counter() + time.perf_counter() for _ in range(1000)]))
     seen: list[Spent] = []
-    token = _seen.set(seen)
+    token = _watching.set(seen)
     try:
         call()
     finally:
-        _seen.reset(token)
+        _watching.reset(token)
     return spent(Spent(what, times, max(0.0, seconds - times * reading)) for what, times, seconds in seen)
+
+
+def watched() -> bool:
+    """Tell whether somebody asks what the calls of a fold cost."""
+    return _watching.get() is not None
+
+
+class Watched:
+    """A call of a program, and the seconds that it has taken."""
+
+    def __init__(self, call: Callable[[], Any]) -> None:
+        self.call, self.seconds = call, 0.0
+
+    def __call__(self) -> None:
+        start = time.perf_counter()
+        self.call()
+        self.seconds += time.perf_counter() - start
 
 
 def _told(call: Any) -> str:
     """Return what a call of a program is, with the shapes of its arrays, the result's last."""
     arrays = [x for x in (*call.args, *call.keywords.values()) if isinstance(x, np.ndarray)]
     return " ".join([call.func.__name__.strip("_"), *(str(x.shape) for x in arrays if x.ndim)])
-
-
-def _named(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
-    function.__name__ = name
-    return function
 
 
 class Recording(recording.Recording):
@@ -212,14 +253,11 @@ class Recording(recording.Recording):
 
     def replay(self) -> None:
         """Make the step's calls again."""
-        collections.deque(map(operator.call, self._program), maxlen=0)
+        _make(self.program())
 
-    def _watched(self, seconds: list[float]) -> None:
-        """Make the step's calls again, and add to each one's seconds."""
-        for i, call in enumerate(self._program):
-            start = time.perf_counter()
-            call()
-            seconds[i] += time.perf_counter() - start
+    def program(self, apart: bool = False) -> list[Callable[[], Any]]:
+        """Return the step's calls, bound; `apart`, so that as much as can be watched is a call of its own."""
+        return self._program
 
     def run(self, over: tuple[Array, ...], data: tuple[Array, ...]) -> tuple[Array, ...]:
         steps, gathered = len(over[0]), len(data)
@@ -227,29 +265,40 @@ class Recording(recording.Recording):
         taken = list(zip(self.batch[:gathered], data, strict=True))
         into = list(zip(self.batch[gathered:], over[1:] if data else over, strict=True))
         out_of = list(zip(outputs, self.output, strict=True))
-        seen, seconds = _seen.get(), [0.0] * len(self._program)
-        replay = self.replay if seen is None else functools.partial(self._watched, seconds)
+        seen = _watching.get()
+        program = self.program() if seen is None else (watched := [Watched(call) for call in self.program(apart=True)])
         for i in range(steps):
             for buffer, array in taken:
                 np.take(array, over[0][i], axis=0, out=buffer, mode="clip")  # any other mode makes a copy first
             for buffer, stacked in into:
                 buffer[...] = stacked[i]
-            replay()
+            _make(program)
             for stacked, array in out_of:
                 stacked[i] = array
         if seen is not None:
-            seen += [Spent(_told(call), steps, own) for call, own in zip(self._program, seconds, strict=True)]
+            seen += [Spent(_told(own.call), steps, own.seconds) for own in watched]
         return outputs
 
 
-def fold(step: Step, state: Tree, over: tuple[Array, ...], data: tuple[Array, ...], known: Known) -> tuple[Tree, Tree]:
+def _make(program: Iterable[Callable[[], Any]]) -> None:
+    collections.deque(map(operator.call, program), maxlen=0)
+
+
+def fold(
+    step: Step,
+    state: Tree,
+    over: tuple[Array, ...],
+    data: tuple[Array, ...],
+    known: Known,
+    record: Callable[..., Recording] = Recording,
+) -> tuple[Tree, Tree]:
     """Fold as `Backend.fold` does, by a recording of the first step; `known` keeps the recordings of this step.
 
     Raises UnrecordableError, with nothing changed, for a step that cannot be replayed.
     """
     if data and over[0].size and (over[0].min() < 0 or over[0].max() >= min(map(len, data))):
         raise UnrecordableError("rows that are not there")
-    return recording.fold(step, state, over, data, known, Recording, np)
+    return recording.fold(step, state, over, data, known, record, np)
 
 
 def _program(calls: list[Call], kept: list[Array]) -> list[Callable[[], Any]]:
@@ -272,7 +321,7 @@ def _apart(call: Call) -> list[Call]:
     if call.out.ndim or not any(overlap(x, call.out) for x in call.reads):
         return [call]
     result = np.empty_like(call.out)
-    return [Call(call.function, call.inputs, result), Call(_cast, [result], call.out)]
+    return [Call(call.function, call.inputs, result), Call(cast, [result], call.out)]
 
 
 def _runs(calls: list[Call]) -> Iterator[list[Call]]:
@@ -314,7 +363,7 @@ def _short(run: list[Call], calls: list[Call], kept: list[Array], size: int) -> 
     return short
 
 
-def _owner(x: Array) -> Array:
+def owner_of(x: Array) -> Array:
     """Return the array whose memory a view looks at."""
     while isinstance(x.base, np.ndarray):
         x = x.base

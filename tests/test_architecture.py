@@ -30,7 +30,8 @@ ARROWS = {
     "backends.numpy": {"backends.base", "backends.replay", "numpy", "array_api_compat", "threadpoolctl"},
     "backends.formulas": {"backends.base", "numpy"},
     "backends.launches": {"backends.base", "backends.formulas", "backends.recording", "numpy"},
-    "backends.kernels": {"backends.base", "backends.formulas", "backends.launches", "backends.recording"},
+    "backends.fusing": {"backends.base", "backends.recording"},
+    "backends.kernels": {"backends.base", "backends.formulas", "backends.fusing", "backends.launches", "backends.recording"},
     "backends.cupy": {
         *("backends.base", "backends.host", "backends.kernels", "backends.launches", "backends.recording"),
         *("cupy", "array_api_compat"),

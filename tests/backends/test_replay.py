@@ -214,6 +214,15 @@ def test_a_state_that_is_read_after_its_successor_is_made_keeps_its_numbers():
     assert_agree(replay.fold(step, state, stacked, (), {}), loop(step, state, stacked))
 
 
+def test_what_a_call_reads_that_writes_nowhere_itself_is_kept():
+    def step(state, batch):
+        after = state + batch[0]
+        return after, (xp.argsort(state), xp.argmax(batch[0] * state))
+
+    state, stacked = np.zeros(3), (np.arange(12.0).reshape(4, 3)[:, ::-1],)
+    assert_agree(replay.fold(step, state, stacked, (), {}), loop(step, state, stacked))
+
+
 # What is not replayed
 
 
