@@ -17,7 +17,7 @@ from backends.base import Array, Step, StepError, Tree, first_batch
 from backends.formulas import TYPES
 from backends.fusing import form, runs
 from backends.launches import Tape, count, plain, watched
-from backends.recording import Call, Known, Recording, UnrecordableError, address, overlap
+from backends.recording import Call, Known, Recording, UnrecordableError, address, is_all_of_a_result, overlap
 
 MakeKernel = Callable[[str, str, str, str], Callable[..., Any]]
 """From inputs, outputs, body and name to a kernel that is called with arrays: `cupy.ElementwiseKernel`, or what does the same."""
@@ -73,9 +73,7 @@ class Program(Recording):
 
     def may_stay(self, x: Array, calls: list[Any]) -> bool:
         """Tell whether an output is all of an array that a call makes: its calls are then made on the output's own rows."""
-        alone = not any(overlap(x, y) for y in (*self.state, *self.batch, *self.output))
-        made = any(address(call.out) == address(x) and call.out.nbytes == x.nbytes for call in calls)
-        return alone and made and bool(x.flags.c_contiguous)
+        return is_all_of_a_result(x, calls, apart_from=[*self.state, *self.batch, *self.output])
 
     def run(self, over: tuple[Array, ...], data: tuple[Array, ...]) -> tuple[Array, ...]:
         steps, gathered = len(over[0]), len(data)

@@ -172,6 +172,12 @@ def _agree(found: Array, expected: Array, library: Any) -> bool:
     return bool(library.allclose(found, expected, rtol=tolerance, atol=tolerance * largest, equal_nan=True))
 
 
+def is_all_of_a_result(x: Array, calls: list[Any], apart_from: list[Array]) -> bool:
+    """Tell whether an array is all that a call makes, and none of others."""
+    made = any(address(call.out) == address(x) and call.out.nbytes == x.nbytes for call in calls)
+    return made and bool(x.flags.c_contiguous) and not any(overlap(x, y) for y in apart_from)
+
+
 def joined(calls: list[Any], output: list[Array]) -> list[Any]:
     """Return calls that make the parts of a concatenated vector in their places, where each is whole and read as such."""
     for join in [call for call in calls if call.joins and call.out.ndim == 1]:

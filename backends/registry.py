@@ -16,6 +16,7 @@ VARIABLE = "ARRAY_BACKEND"
 GROUP = "array_backends"
 BUILT_IN = {
     "numpy": "backends.numpy:NumpyBackend",
+    "numba": "backends.numba:NumbaBackend",
     "cupy": "backends.cupy:CupyBackend",
     "jax": "backends.jax:JaxBackend",
     "torch": "backends.torch:TorchBackend",

@@ -15,7 +15,7 @@ import collections
 import functools
 import operator
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
@@ -52,10 +52,19 @@ class Recorded(np.ndarray):
     def astype(self, dtype: Any, *options: Any, copy: bool = True, **named: Any) -> Any:  # type: ignore[override]
         return self if self.dtype == dtype and not copy else self._tape.function(_astype, (self, np.dtype(dtype)), {})
 
-    def _refuse(self, *_: Any) -> Any:
+    def __getitem__(self, key: Any) -> Any:
+        part = super().__getitem__(key)
+        whole = key if isinstance(key, tuple) else (key,)
+        return super().__getitem__((*whole, ...)) if isinstance(part, np.generic) else part  # a number would get away
+
+    def __iter__(self) -> Iterator[Any]:
+        return (self[i] for i in range(len(self)))
+
+    def _refuse(self, *_: Any, **__: Any) -> Any:
         raise UnrecordableError("an array's value taken out, or changed in place")
 
-    __bool__ = __float__ = __int__ = __index__ = __complex__ = item = tolist = __setitem__ = _refuse
+    __bool__ = __float__ = __int__ = __index__ = __complex__ = __contains__ = __setitem__ = _refuse
+    argmax = argmin = argpartition = argsort = item = nonzero = searchsorted = tobytes = tolist = _refuse
 
 
 def _astype(x: Array, dtype: Any) -> Array:
@@ -65,7 +74,7 @@ def _astype(x: Array, dtype: Any) -> Array:
 class Call(recording.Call):
     """A call of NumPy's. Elementwise ones may be made part by part, along the first axis."""
 
-    def bound(self) -> Callable[[], Any]:
+    def bound(self) -> functools.partial[Any]:
         """Return the call with all its arguments."""
         # NumPy's shortest way is open to arrays of one shape and to 0-d ones: what has one element for many is made 0-d.
         lone = self.elementwise and self.out.size > 1
@@ -200,41 +209,56 @@ def _concatenate(*arrays: Array) -> None:
     np.concatenate(arrays[:-1], out=arrays[-1])
 
 
-_watching: ContextVar[list[Spent] | None] = ContextVar("_watching", default=None)
-"""Where what the calls of a fold cost is put, while somebody asks."""
+@dataclass(eq=False)
+class Watched:
+    """A call, how often it was made while somebody asked, and for how many seconds together."""
+
+    call: Any
+    times: int = 0
+    seconds: float = 0.0
+
+
+_watching: ContextVar[dict[int, Watched] | None] = ContextVar("_watching", default=None)
+"""What calls cost, while somebody asks."""
 
 
 def profile(call: Callable[[], Any]) -> list[Spent] | None:
-    """Return what the calls of all folds spend in a call; None where nothing is replayed."""
+    """Return what the recorded calls of a call spend; None where nothing is recorded."""
     reading = float(np.median([-time.perf_counter() + time.perf_counter() for _ in range(1000)]))
-    seen: list[Spent] = []
+    seen: dict[int, Watched] = {}
     token = _watching.set(seen)
     try:
         call()
     finally:
         _watching.reset(token)
-    return spent(Spent(what, times, max(0.0, seconds - times * reading)) for what, times, seconds in seen)
+    return spent(
+        Spent(_told(own.call), own.times, max(0.0, own.seconds - own.times * reading)) for own in seen.values()
+    )
 
 
 def watched() -> bool:
-    """Tell whether somebody asks what the calls of a fold cost."""
+    """Tell whether somebody asks what calls cost."""
     return _watching.get() is not None
 
 
-class Watched:
-    """A call of a program, and the seconds that it has taken."""
-
-    def __init__(self, call: Callable[[], Any]) -> None:
-        self.call, self.seconds = call, 0.0
-
-    def __call__(self) -> None:
+def make(program: list[Callable[[], Any]]) -> None:
+    """Make calls, one after the other."""
+    seen = _watching.get()
+    if seen is None:
+        collections.deque(map(operator.call, program), maxlen=0)
+        return
+    for call in program:
         start = time.perf_counter()
-        self.call()
-        self.seconds += time.perf_counter() - start
+        call()
+        seconds = time.perf_counter() - start
+        own = seen.setdefault(id(call), Watched(call))
+        own.times, own.seconds = own.times + 1, own.seconds + seconds
 
 
 def _told(call: Any) -> str:
     """Return what a call of a program is, with the shapes of its arrays, the result's last."""
+    if told := getattr(call.func, "told", None):
+        return told
     arrays = [x for x in (*call.args, *call.keywords.values()) if isinstance(x, np.ndarray)]
     return " ".join([call.func.__name__.strip("_"), *(str(x.shape) for x in arrays if x.ndim)])
 
@@ -253,7 +277,7 @@ class Recording(recording.Recording):
 
     def replay(self) -> None:
         """Make the step's calls again."""
-        _make(self.program())
+        make(self.program())
 
     def program(self, apart: bool = False) -> list[Callable[[], Any]]:
         """Return the step's calls, bound; `apart`, so that as much as can be watched is a call of its own."""
@@ -265,23 +289,16 @@ class Recording(recording.Recording):
         taken = list(zip(self.batch[:gathered], data, strict=True))
         into = list(zip(self.batch[gathered:], over[1:] if data else over, strict=True))
         out_of = list(zip(outputs, self.output, strict=True))
-        seen = _watching.get()
-        program = self.program() if seen is None else (watched := [Watched(call) for call in self.program(apart=True)])
+        program = self.program(apart=watched())
         for i in range(steps):
             for buffer, array in taken:
                 np.take(array, over[0][i], axis=0, out=buffer, mode="clip")  # any other mode makes a copy first
             for buffer, stacked in into:
                 buffer[...] = stacked[i]
-            _make(program)
+            make(program)
             for stacked, array in out_of:
                 stacked[i] = array
-        if seen is not None:
-            seen += [Spent(_told(own.call), steps, own.seconds) for own in watched]
         return outputs
-
-
-def _make(program: Iterable[Callable[[], Any]]) -> None:
-    collections.deque(map(operator.call, program), maxlen=0)
 
 
 def fold(

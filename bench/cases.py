@@ -31,6 +31,7 @@ PRECISION_SIZES = (256, 512, 1024, 2048)
 
 WORKLOADS = ("forward", "backward", "step", "epoch", "predict", "row", "matmul")
 """The kinds of work of this project's own cases."""
+LOOPS = tuple(rung.name for rung in LADDER if rung.one_example_at_a_time)
 FUNCTION = "function"
 """The kind of work of a function of a user's own, whatever it is called."""
 CONTROL = "again"
@@ -99,10 +100,13 @@ class Case:
     def on(self, spec: str) -> bool:
         """Tell whether the table has a row for it there.
 
-        `fit` is a peer's, what peers have no word for a backend's, and the control NumPy's.
+        `fit` is a peer's, what peers have no word for a backend's, and the control NumPy's. On Numba, Python's loops and BLAS are
+        NumPy's again.
         """
         if peers.is_peer(spec):
             return self.implementation in peers.METHODS
+        if spec.startswith("numba:") and (self.implementation in LOOPS or self.kind == "matmul"):
+            return False
         return self.implementation != "fit" and (self.implementation != CONTROL or spec.startswith("numpy:"))
 
 

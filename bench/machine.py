@@ -17,7 +17,7 @@ from typing import Any
 PROC, SYS, ROOT = Path("/proc"), Path("/sys"), Path("/")
 
 LIBRARIES = (
-    *("arraybench", "numpy", "scipy", "jax", "jaxlib", "jax-cuda12-plugin", "jax-cuda13-plugin", "cupy"),
+    *("arraybench", "numpy", "numba", "scipy", "jax", "jaxlib", "jax-cuda12-plugin", "jax-cuda13-plugin", "cupy"),
     *("cupy-cuda12x", "cupy-cuda13x", "torch", "array-api-compat", "array-api-extra", "array-api-strict"),
     *("keras", "tensorflow", "tensorflow-cpu", "optax"),
     *("threadpoolctl", "scikit-learn", "pandas", "pytest-benchmark", "mkl", "nvidia-cublas", "nvidia-cublas-cu12"),

@@ -31,7 +31,21 @@ ARROWS = {
     "backends.formulas": {"backends.base", "numpy"},
     "backends.launches": {"backends.base", "backends.formulas", "backends.recording", "numpy"},
     "backends.fusing": {"backends.base", "backends.recording"},
-    "backends.kernels": {"backends.base", "backends.formulas", "backends.fusing", "backends.launches", "backends.recording"},
+    "backends.kernels": {
+        *("backends.base", "backends.formulas", "backends.fusing", "backends.launches", "backends.recording"),
+    },
+    "backends.loopnests": {
+        "backends.base",
+        "backends.fusing",
+        "backends.recording",
+        "backends.replay",
+        "numba",
+        "numpy",
+    },
+    "backends.numba": {
+        *("backends.base", "backends.loopnests", "backends.numpy", "backends.recording", "backends.replay"),
+        *("numba", "numpy"),
+    },
     "backends.cupy": {
         *("backends.base", "backends.host", "backends.kernels", "backends.launches", "backends.recording"),
         *("cupy", "array_api_compat"),

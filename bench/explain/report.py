@@ -15,7 +15,7 @@ from bench.statistics import CONFIDENCE, Estimate
 
 OTHERWISE = {"loop": "by hand", "matmul": "NumPy"}
 """What the first two are called where there is no loop over units: of an epoch, of a prediction."""
-LIBRARIES = {"jax": "JAX", "torch": "PyTorch", "cupy": "CuPy", "numpy": "NumPy"}
+LIBRARIES = {"jax": "JAX", "torch": "PyTorch", "cupy": "CuPy", "numba": "Numba", "numpy": "NumPy"}
 
 
 def called(step: str, kind: str) -> str:

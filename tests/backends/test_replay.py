@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -14,8 +15,19 @@ from backends import replay
 from backends.base import Backend, leaves
 from backends.replay import Recording, UnrecordableError
 
+try:
+    from backends.loopnests import Program
+except ModuleNotFoundError:  # without Numba
+    Program = None
+
 numpy = backends.get("numpy")
 xp = numpy.xp
+
+
+@pytest.fixture(params=[Recording, pytest.param(Program, marks=pytest.mark.skipif(Program is None, reason="no Numba"))])
+def fold(request):
+    """Fold by the calls of a recording, and by loops compiled from them."""
+    return partial(replay.fold, record=request.param)
 
 
 class State(NamedTuple):
@@ -62,12 +74,12 @@ def assert_agree(found, expected, rtol=1e-5):
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_a_replay_does_what_the_step_does(dtype):
+def test_a_replay_does_what_the_step_does(fold, dtype):
     state, stacked = start(18, dtype), batches(9, dtype=dtype)
-    assert_agree(replay.fold(train, state, stacked, (), {}), loop(train, state, stacked))
+    assert_agree(fold(train, state, stacked, (), {}), loop(train, state, stacked))
 
 
-def test_a_step_is_called_only_to_record_and_to_check_it():
+def test_a_step_is_called_only_to_record_and_to_check_it(fold):
     calls = []
 
     def step(state, batch):
@@ -75,20 +87,20 @@ def test_a_step_is_called_only_to_record_and_to_check_it():
         return train(state, batch)
 
     known = {}
-    state, _ = replay.fold(step, start(18), batches(50), (), known)
-    replay.fold(step, state, batches(50), (), known)
+    state, _ = fold(step, start(18), batches(50), (), known)
+    fold(step, state, batches(50), (), known)
     assert calls == [replay.Recorded, np.ndarray, np.ndarray]
 
 
-def test_other_shapes_are_another_recording():
+def test_other_shapes_are_another_recording(fold):
     known = {}
     for rows in (4, 3, 4):
-        replay.fold(train, start(18), batches(2, rows), (), known)
+        fold(train, start(18), batches(2, rows), (), known)
     assert len(known) == 2
 
 
 @pytest.mark.parametrize("rows", [[[2, 0, 1], [3, 3, 4]], [[4, 5, 0]], [[0, -1, 2]], [[0, 1, 6]]])
-def test_an_order_is_of_rows_that_are_there(rows):
+def test_an_order_is_of_rows_that_are_there(fold, rows):
     state, data, order = np.ones(40_000), (np.random.default_rng(0).normal(size=(6, 40_000)),), np.array(rows)
 
     def step(state, batch):
@@ -96,34 +108,34 @@ def test_an_order_is_of_rows_that_are_there(rows):
 
     if order.min() < 0 or order.max() > 5:
         with pytest.raises(UnrecordableError, match="not there"):
-            replay.fold(step, state, (order,), data, {})
+            fold(step, state, (order,), data, {})
     else:
         expected = state + data[0][order].sum(axis=(0, 1)), (data[0][order, 0],)
-        assert_agree(replay.fold(step, state, (order,), data, {}), expected)
+        assert_agree(fold(step, state, (order,), data, {}), expected)
 
 
-def test_what_a_fold_returns_is_left_alone_by_the_next():
+def test_what_a_fold_returns_is_left_alone_by_the_next(fold):
     known, stacked = {}, batches()
-    first = replay.fold(train, start(18), stacked, (), known)
+    first = fold(train, start(18), stacked, (), known)
     copies = [np.array(x) for x in leaves(first)]
-    replay.fold(train, start(18), batches(seed=3), (), known)
+    fold(train, start(18), batches(seed=3), (), known)
     for got, before in zip(leaves(first), copies, strict=True):
         np.testing.assert_array_equal(got, before)
         assert got.flags.writeable
         assert not isinstance(got, replay.Recorded)
 
 
-def test_what_a_fold_is_given_is_left_alone():
+def test_what_a_fold_is_given_is_left_alone(fold):
     state, stacked = start(18), batches()
     given_arrays = (*leaves(state), *stacked)
     copies = [np.array(x) for x in given_arrays]
     for array in given_arrays:
         array.flags.writeable = False
-    replay.fold(train, state, stacked, (), {})
+    fold(train, state, stacked, (), {})
     assert all(map(np.array_equal, given_arrays, copies))
 
 
-def test_a_step_that_was_refused_is_not_recorded_again():
+def test_a_step_that_was_refused_is_not_recorded_again(fold):
     calls, known = [], {}
 
     def step(state, batch):
@@ -132,7 +144,7 @@ def test_a_step_that_was_refused_is_not_recorded_again():
 
     for _ in range(3):
         with pytest.raises(UnrecordableError):
-            replay.fold(step, np.ones(4), (np.ones((6, 4)),), (), known)
+            fold(step, np.ones(4), (np.ones((6, 4)),), (), known)
     assert len(calls) == 1
 
 
@@ -185,42 +197,42 @@ def test_the_parts_of_a_vector_are_made_where_they_belong():
 
 
 @pytest.mark.parametrize("twice", [False, True])
-def test_a_part_that_is_read_otherwise_is_copied(twice):
+def test_a_part_that_is_read_otherwise_is_copied(fold, twice):
     def step(state, batch):
         part = batch[0] * 2.0
         rest = part if twice else part[1:] * 1.0
         return state + xp.concat([part, rest]), (part[:1] + 0.0,)
 
     state, stacked = np.zeros(8 if twice else 7), (np.arange(12.0).reshape(3, 4),)
-    assert_agree(replay.fold(step, state, stacked, (), {}), loop(step, state, stacked))
+    assert_agree(fold(step, state, stacked, (), {}), loop(step, state, stacked))
 
 
-def test_an_output_may_be_the_state_before_or_after():
+def test_a_number_of_an_array_is_an_array_of_none(fold):
+    def step(state, batch):
+        first, *rest = batch[0]
+        return state * batch[0][1] + first, (rest[1] + batch[0][-1], state[0])
+
+    state, stacked = np.ones(2), (np.arange(9.0).reshape(3, 3),)
+    assert_agree(fold(step, state, stacked, (), {}), loop(step, state, stacked))
+
+
+def test_an_output_may_be_the_state_before_or_after(fold):
     def step(state, batch):
         after = state + batch[0]
         return after, (state, after, state[:2], after[1:])
 
     state, stacked = np.zeros(3), (np.arange(9.0).reshape(3, 3),)
-    assert_agree(replay.fold(step, state, stacked, (), {}), loop(step, state, stacked))
+    assert_agree(fold(step, state, stacked, (), {}), loop(step, state, stacked))
 
 
-def test_a_state_that_is_read_after_its_successor_is_made_keeps_its_numbers():
+def test_a_state_that_is_read_after_its_successor_is_made_keeps_its_numbers(fold):
     def step(state, batch):
         a, b = state
         new = a + batch[0]
         return (new, b + a[::-1] + new[::-1]), (new * a,)
 
     state, stacked = (np.ones(3), np.zeros(3)), (np.arange(9.0).reshape(3, 3),)
-    assert_agree(replay.fold(step, state, stacked, (), {}), loop(step, state, stacked))
-
-
-def test_what_a_call_reads_that_writes_nowhere_itself_is_kept():
-    def step(state, batch):
-        after = state + batch[0]
-        return after, (xp.argsort(state), xp.argmax(batch[0] * state))
-
-    state, stacked = np.zeros(3), (np.arange(12.0).reshape(4, 3)[:, ::-1],)
-    assert_agree(replay.fold(step, state, stacked, (), {}), loop(step, state, stacked))
+    assert_agree(fold(step, state, stacked, (), {}), loop(step, state, stacked))
 
 
 # What is not replayed
@@ -232,6 +244,18 @@ def decides(state, batch):
 
 def takes_a_number_out(state, batch):
     return state + float(batch[0][0]), ()
+
+
+def decides_by_a_number(state, batch):
+    return (state + 1.0 if batch[0][0] > -9.0 else state - 1.0), ()
+
+
+def decides_by_some_number(state, batch):
+    return (state + 1.0 if any(x > 0.0 for x in batch[0]) else state - 1.0), ()
+
+
+def asks_where(state, batch):
+    return state + batch[0].argmax(), ()
 
 
 def copies_by_a_method(state, batch):
@@ -256,16 +280,31 @@ def grows(state, batch):
     return xp.concat([state, batch[0]]), ()
 
 
-@pytest.mark.parametrize("step", [decides, takes_a_number_out, copies_by_a_method, writes, escapes, grows])
-def test_a_step_that_cannot_be_replayed_is_refused_and_folded_all_the_same(step):
+def test_what_a_call_reads_that_writes_nowhere_itself_is_kept(fold):
+    def step(state, batch):
+        after = state + batch[0]
+        return after, (xp.argsort(state), xp.argmax(batch[0] * state))
+
+    state, stacked = np.zeros(3), (np.arange(12.0).reshape(4, 3)[:, ::-1],)
+    assert_agree(fold(step, state, stacked, (), {}), loop(step, state, stacked))
+
+
+REFUSED = [
+    *(decides, decides_by_a_number, decides_by_some_number, takes_a_number_out, asks_where),
+    *(copies_by_a_method, writes, escapes, grows),
+]
+
+
+@pytest.mark.parametrize("step", REFUSED)
+def test_a_step_that_cannot_be_replayed_is_refused_and_folded_all_the_same(fold, step):
     state, stacked = np.ones(4), (np.random.default_rng(0).normal(size=(6, 4)),)
     with pytest.raises(UnrecordableError):
-        replay.fold(step, state, stacked, (), {})
+        fold(step, state, stacked, (), {})
     assert_agree(numpy.fold(step, state, stacked), loop(step, state, stacked))
 
 
-def test_a_state_whose_parts_change_places_is_refused_and_folded_all_the_same():
+def test_a_state_whose_parts_change_places_is_refused_and_folded_all_the_same(fold):
     state, stacked = (np.zeros(2), np.zeros(2)), (np.zeros((3, 2)),)
     with pytest.raises(UnrecordableError, match="change places"):
-        replay.fold(changes_places, state, stacked, (), {})
+        fold(changes_places, state, stacked, (), {})
     assert_agree(numpy.fold(changes_places, state, stacked), loop(changes_places, state, stacked))

@@ -1,0 +1,416 @@
+"""Numba's part of NumPy's compiler: the calls of a recorded step as loops over their numbers.
+
+All arrays of a step lie in one block of memory, so that the compiler sees which of them cannot overlap, and their shapes are
+numbers of the source. Elementwise calls of one shape are one loop, in which nothing is stored that only the loop reads. What
+libraries do better is left to NumPy: large products are BLAS's, the exponentials of many numbers NumPy's own. A step that has
+neither is one function, and so is its fold.
+
+A source is compiled once in a process. Sums are taken in the order in which they are written, so that equal numbers come of
+equal ones, wherever the block lies.
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import math
+import operator
+import threading
+import time
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import numba
+import numpy as np
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+from backends import fusing, recording, replay
+from backends.base import Array, Step, Tree
+from backends.recording import UnrecordableError, address, is_array, overlap, same
+from backends.replay import Call, Reduction
+
+PRODUCT = 1 << 13
+"""The most multiplications of a product that is made by loops."""
+NUMBERS = 1 << 10
+"""The most numbers that are reduced by loops: NumPy sums many in pairs, which is more exact."""
+FEW = 1 << 8
+"""The most numbers of which exponentials and the like are made by loops, one by one: NumPy makes several at once."""
+VARIABLES = 16
+"""The most results of a product that has a variable for each."""
+AXES = "i0 i1 i2 i3 i4 i5 i6 i7"
+"""The variables of the places along an array's axes."""
+ALIGNMENT = 64
+"""Of arrays in a block, in bytes."""
+
+ARITHMETIC = {
+    np.absolute: "abs({0})",
+    np.add: "{0} + {1}",
+    np.bitwise_and: "{0} & {1}",
+    np.bitwise_or: "{0} | {1}",
+    np.divide: "{0} / {1}",
+    np.equal: "{0} == {1}",
+    np.greater: "{0} > {1}",
+    np.greater_equal: "{0} >= {1}",
+    np.less: "{0} < {1}",
+    np.less_equal: "{0} <= {1}",
+    np.maximum: "{0} if {0} >= {1} or {0} != {0} else {1}",  # the one that is NaN, where one is
+    np.minimum: "{0} if {0} <= {1} or {0} != {0} else {1}",
+    np.multiply: "{0} * {1}",
+    np.negative: "-{0}",
+    np.not_equal: "{0} != {1}",
+    np.sqrt: "math.sqrt({0})",
+    np.square: "{0} * {0}",
+    np.subtract: "{0} - {1}",
+    replay.cast: "{0}",
+}
+"""What a processor does to several numbers at once."""
+FUNCTIONS = {
+    np.cos: "math.cos({0})",
+    np.exp: "math.exp({0})",
+    np.expm1: "math.expm1({0})",
+    np.log: "math.log({0})",
+    np.log1p: "math.log1p({0})",
+    np.logaddexp: "np.logaddexp({0}, {1})",
+    np.power: "{0} ** {1}",
+    np.sin: "math.sin({0})",
+    np.tanh: "math.tanh({0})",
+}
+"""What is a call for each number."""
+REDUCED = (np.add, np.maximum, np.minimum, np.multiply)
+"""By which numbers are reduced."""
+DTYPES = ("bool", "int32", "int64", "float32", "float64")
+
+_compilations: list[float] = []
+
+
+def compile_seconds() -> float:
+    """Return the seconds that Numba has compiled loops in this process."""
+    return sum(_compilations, 0.0)
+
+
+@intrinsic
+def _pointer(context: Any, at: Any) -> Any:
+    """Return an address as a pointer, of which `carray` makes an array."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.inttoptr(arguments[0], cgutils.voidptr_t)
+
+    return numba.types.voidptr(at), generate
+
+
+class Loops(replay.Recording):
+    """What was recorded on arrays of certain shapes, as loops and the calls that are left to NumPy."""
+
+    def build(self, calls: list[Call]) -> None:
+        calls = [part for call in calls for part in _parts(call)]
+        made = [*self.state, *self.batch, *self.output, *(call.out for call in calls)]
+        self._block = Block(made, [x for call in calls for x in call.reads])
+        self.state, self.batch, self.output = map(self._block.arrays, (self.state, self.batch, self.output))
+        for call in calls:
+            call.inputs, call.out = self._block.arrays(call.inputs), self._block.array(call.out)
+            call.elementwise = call.elementwise and _pays(call)
+        self._runs = fusing.runs(calls, [*self.state, *self.output], spread=False)
+        self._programs: dict[bool, list[Callable[..., Any]]] = {}
+
+    def program(self, apart: bool = False) -> list[Callable[..., Any]]:
+        if apart not in self._programs:
+            parts = [[run] for run in self._runs]
+            if not apart:
+                parts = [list(runs) for _, runs in itertools.groupby(self._runs, lambda run: _pays(run[0]))]
+            self._programs[apart] = [call for runs in parts for call in self._bound(runs)]
+        return self._programs[apart]
+
+    def _bound(self, runs: list[list[Call]]) -> list[Callable[..., Any]]:
+        """Return runs that are all loops, or all NumPy's calls, as they are called."""
+        if _pays(runs[0][0]):
+            return [functools.partial(self._source(runs).function(), self._block.address)]
+        return [call.bound() for run in runs for call in run]
+
+    def _source(self, runs: list[list[Call]], *given: list[Array]) -> Source:
+        source = Source(self._block, *given)
+        for run in runs:
+            others = [x for other in self._runs if other is not run for call in other for x in call.reads]
+            source.add(run, [*others, *self.state, *self.output])
+        return source
+
+
+class Program(Loops):
+    """A step."""
+
+    def build(self, calls: list[Call]) -> None:
+        super().build(calls)
+        self._whole: Callable[..., Any] | None = None
+        if all(_pays(run[0]) for run in self._runs):
+            self._whole = self._source(self._runs).fold(self.batch, self.output)
+
+    def run(self, over: tuple[Array, ...], data: tuple[Array, ...]) -> tuple[Array, ...]:
+        if self._whole is None or data or replay.watched():
+            return super().run(over, data)
+        outputs = tuple(np.empty((len(over[0]), *array.shape), array.dtype) for array in self.output)
+        self._whole(self._block.address, *(np.asarray(x, order="C") for x in over), *outputs)
+        return outputs
+
+
+class Function(Loops):
+    """A function, recorded as a step without a state: it reads its arguments where they are, and makes results of its own."""
+
+    def __init__(self, step: Step, state: Tree, batch: tuple[Array, ...]) -> None:
+        self._lock = threading.Lock()  # there is one block
+        super().__init__(step, state, batch)
+
+    def may_stay(self, x: Array, calls: list[Any]) -> bool:
+        return recording.is_all_of_a_result(x, calls, apart_from=[*self.batch, *self.output])
+
+    def __call__(self, *arguments: Array) -> tuple[Array, ...]:
+        """Return the function's results."""
+        results = tuple([np.empty(x.shape, x.dtype) for x in self.output])
+        given = *[np.asarray(x, order="C") for x in arguments], *results
+        with self._lock:
+            replay.make([bind(*given) for bind in self.program(apart=replay.watched())])
+        return results
+
+    def run(self, over: tuple[Array, ...], data: tuple[Array, ...]) -> tuple[Array, ...]:
+        return tuple(map(np.stack, zip(*(self(*batch) for batch in zip(*over, strict=True)), strict=True)))
+
+    def _bound(self, runs: list[list[Call]]) -> list[Callable[..., Any]]:
+        """Return runs as functions from arguments and results to a call."""
+        if _pays(runs[0][0]):
+            function = self._source(runs, self.batch, self.output).function()
+            return [functools.partial(functools.partial, function, self._block.address)]
+        return [_moving(call.bound(), [*self.batch, *self.output]) for run in runs for call in run]
+
+
+def _moving(call: functools.partial[Any], places: list[Array]) -> Callable[..., Callable[[], Any]]:
+    """Return a function from arrays to a call on them, which has what of them it now has of their places."""
+
+    def of(x: Any) -> Callable[[tuple[Array, ...]], Any]:
+        for i, place in enumerate(places):
+            if isinstance(x, np.ndarray) and overlap(x, place):
+                if same(x, place):
+                    return operator.itemgetter(i)
+                return lambda given: np.ndarray(x.shape, x.dtype, given[i], address(x) - address(place), x.strides)
+        return lambda _: x
+
+    inputs, named = list(map(of, call.args)), {name: of(x) for name, x in call.keywords.items()}
+
+    def bind(*given: Array) -> Callable[[], Any]:
+        return functools.partial(
+            call.func, *[x(given) for x in inputs], **{name: x(given) for name, x in named.items()}
+        )
+
+    return bind
+
+
+def _parts(call: Call) -> list[Call]:
+    """Return a concatenation as the copies of its parts, and any other call as it is."""
+    if not call.joins:
+        return [call]
+    ends = itertools.accumulate(map(len, call.inputs))
+    return [
+        Call(replay.cast, [x], call.out[end - len(x) : end], elementwise=True)
+        for x, end in zip(call.inputs, ends, strict=True)
+    ]
+
+
+def _pays(call: Call) -> bool:
+    """Tell whether a call is made by loops."""
+    if any(x.dtype.name not in DTYPES for x in (*call.reads, call.out)):
+        return False
+    if call.elementwise:
+        return call.function in ARITHMETIC or (call.function in FUNCTIONS and call.out.size <= FEW)
+    if call.function is np.dot:
+        return call.inputs[0].size * call.out.shape[-1] <= PRODUCT
+    if isinstance(call.function, Reduction):
+        return call.function.ufunc in REDUCED and call.function.dtype is None and call.inputs[0].size <= NUMBERS
+    return False
+
+
+class Block:
+    """One block of memory, with a place for each array and for what each is a view of.
+
+    What is `read` and not `made` before that holds its numbers at once; the rest takes no memory yet.
+    """
+
+    def __init__(self, made: list[Array], read: list[Array]) -> None:
+        owners = {id(owner): owner for owner in map(replay.owner_of, (*made, *read))}
+        if any(owner.dtype.kind not in "biufc" for owner in owners.values()):
+            raise UnrecordableError("an array of other things than numbers")
+        bounds = [np.lib.array_utils.byte_bounds(owner) for owner in owners.values()]
+        sizes = [-(-(high - low) // ALIGNMENT) * ALIGNMENT for low, high in bounds]
+        self.size = sum(sizes)
+        self._memory = np.empty(self.size + ALIGNMENT, np.uint8)
+        first = -address(self._memory) % ALIGNMENT
+        self.address = address(self._memory) + first
+        starts = itertools.accumulate(sizes, initial=first)
+        self._moves = {key: start - low for key, (low, _), start in zip(owners, bounds, starts, strict=False)}
+        for key in owners.keys() - {id(replay.owner_of(x)) for x in made}:
+            self.array(owners[key])[...] = owners[key]
+
+    def array(self, x: Array) -> Array:
+        """Return an array's place in the block, as an array."""
+        offset = address(x) + self._moves[id(replay.owner_of(x))]
+        return np.ndarray(x.shape, x.dtype, self._memory, offset, x.strides)
+
+    def arrays(self, inputs: list[Any]) -> list[Any]:
+        """Return inputs with the arrays among them in their places."""
+        return [self.array(x) if is_array(x) else x for x in inputs]
+
+
+class Source:
+    """Loops over arrays of a block, as a function of Python that Numba compiles."""
+
+    def __init__(self, block: Block, read: Sequence[Array] = (), written: Sequence[Array] = ()) -> None:
+        """Begin with no loops. What is in the places of these arrays is an argument of the function, `read` or `written`."""
+        self._block, self._read, self._written = block, read, written
+        self._lines: list[str] = []
+        self._told: list[str] = []
+        self._views: dict[str, str] = {}
+        self._numbers = itertools.count()
+
+    def add(self, run: list[Call], read: list[Array]) -> None:
+        """Add a run of calls, of which what is in `read` is read elsewhere."""
+        call = run[-1]
+        if call.elementwise:
+            self._add_elementwise(run, read)
+        elif call.function is np.dot:
+            self._add_product(call)
+        else:
+            self._add_reduction(call)
+        self._told.append(" ".join([*(own.function.__name__ for own in run), str(call.out.shape)]))
+
+    def function(self) -> Callable[..., Any]:
+        """Return the loops as a function of the block's address, and of the arrays that are read and written."""
+        return self._compiled(self._read, self._written, self._lines)
+
+    def fold(self, batch: list[Array], output: list[Array]) -> Callable[..., Any]:
+        """Return the loops' fold as a function of the block's address, stacked batches, and stacks for the outputs."""
+        before, after = [], []
+        for i, x in enumerate((*batch, *output)):
+            place = _index(x.shape, [stride // x.itemsize for stride in np.empty_like(x, order="C").strides])
+            own, stacked = self._at(x), f"{self._view(i, x.dtype.name)}[step * {x.size} + {place}]"
+            if i < len(batch):
+                before += _nest(enumerate(x.shape), [f"{own} = {stacked}"])
+            else:
+                after += _nest(enumerate(x.shape), [f"{stacked} = {own}"])
+        lines = ["for step in range(len(given0)):", *_indented([*before, *self._lines, *after])]
+        return self._compiled([x[None] for x in batch], [x[None] for x in output], lines)
+
+    def _compiled(self, read: Sequence[Array], written: Sequence[Array], lines: list[str]) -> Callable[..., Any]:
+        given = [(x.dtype.name, x.ndim, i < len(read)) for i, x in enumerate((*read, *written))]
+        parameters = ", ".join(["block", *(f"given{i}" for i in range(len(given)))])
+        views = [f"{name} = {view}" for name, view in self._views.items()]
+        text = "\n".join([f"def loops({parameters}):", *_indented([*views, *lines])])
+        return _compiled(text, tuple(given), "loops: " + "; ".join(self._told))
+
+    def _view(self, i: int, dtype: str) -> str:
+        """Return the name of a given array as a flat one of a dtype."""
+        self._views[f"{dtype}s_{i}"] = f"given{i}.reshape(given{i}.size).view({_type(dtype)})"
+        return f"{dtype}s_{i}"
+
+    def _at(self, x: Array, at: str = AXES) -> str:
+        """Return the number of an array whose place along each axis is told by `at`."""
+        dtype = x.dtype.name
+        for i, own in enumerate((*self._read, *self._written)):
+            if overlap(x, own):
+                name, start = self._view(i, dtype), address(own)
+                break
+        else:
+            name, start = f"{dtype}s", self._block.address
+            self._views[name] = f"carray(pointer(block), ({self._block.size},), {_type(dtype)})"
+        strides = [stride // x.itemsize for stride in x.strides]
+        return f"{name}[{_index(x.shape, strides, at, (address(x) - start) // x.itemsize)}]"
+
+    def _add_elementwise(self, run: list[Call], read: list[Array]) -> None:
+        shape = run[-1].out.shape
+        flat = all(
+            x.size == 1 or (x.shape == shape and x.flags.c_contiguous) for call in run for x in (*call.reads, call.out)
+        )
+        shape = (math.prod(shape),) if flat else shape
+
+        def at(x: Array) -> str:
+            return self._at(x.reshape(-1) if flat else x.reshape((1,) * (len(shape) - x.ndim) + x.shape))
+
+        names: dict[Any, str] = {}
+        once: list[str] = []
+        every: list[str] = []
+        for call in run:
+            for x in call.reads:
+                if fusing.form(x) not in names:
+                    names[fusing.form(x)] = f"v{next(self._numbers)}"
+                    (once if x.size == 1 else every).append(f"{names[fusing.form(x)]} = {at(x)}")
+            operands = [names[fusing.form(x)] if is_array(x) else repr(x) for x in call.inputs]
+            expression = (ARITHMETIC.get(call.function) or FUNCTIONS[call.function]).format(*operands)
+            names[fusing.form(call.out)] = f"v{next(self._numbers)}"
+            every.append(f"{names[fusing.form(call.out)]} = {_type(call.out.dtype.name)}({expression})")
+        for out in {fusing.form(call.out): call.out for call in run}.values():
+            if any(overlap(out, x) for x in read):
+                every.append(f"{at(out)} = {names[fusing.form(out)]}")
+        self._lines += [*once, *_nest(enumerate(shape), every)]
+
+    def _add_product(self, call: Call) -> None:
+        a, b = call.inputs
+        a, out = a.reshape((-1, len(b))), call.out.reshape((-1, b.shape[1]))
+        if out.size > VARIABLES:
+            total = [f"total += {self._at(a, 'i0 k')} * {self._at(b, 'k i1')}"]
+            lines = [
+                f"total = {_type(out.dtype.name)}(0)",
+                f"for k in range({len(b)}):",
+                *_indented(total),
+                f"{self._at(out)} = total",
+            ]
+            self._lines += _nest(enumerate(out.shape), lines)
+            return
+        totals = {(i, j): f"v{next(self._numbers)}" for i, j in np.ndindex(out.shape)}
+        terms = [f"{v} += {self._at(a, f'{i} k')} * {self._at(b, f'k {j}')}" for (i, j), v in totals.items()]
+        self._lines += [f"{v} = {_type(out.dtype.name)}(0)" for v in totals.values()]
+        self._lines += [f"for k in range({len(b)}):", *_indented(terms)]
+        self._lines += [f"{self._at(out, f'{i} {j}')} = {v}" for (i, j), v in totals.items()]
+
+    def _add_reduction(self, call: Call) -> None:
+        reduction, x, out = call.function, *call.inputs, call.out
+        axes = range(x.ndim) if reduction.axis is None else [axis % x.ndim for axis in np.atleast_1d(reduction.axis)]
+        out = out if reduction.keepdims else np.expand_dims(out, tuple(axes))
+        first = " ".join("0" if axis in axes else i for axis, i in zip(range(x.ndim), AXES.split(), strict=False))
+        start = self._at(x, first) if reduction.ufunc.identity is None else str(reduction.ufunc.identity)
+        total = f"total = {_type(out.dtype.name)}({ARITHMETIC[reduction.ufunc].format('total', self._at(x))})"
+        lengths = list(enumerate(x.shape))
+        inner = _nest([own for own in lengths if own[0] in axes], [total])
+        lines = [f"total = {_type(out.dtype.name)}({start})", *inner, f"{self._at(out)} = total"]
+        self._lines += _nest([own for own in lengths if own[0] not in axes], lines)
+
+
+def _type(dtype: str) -> str:
+    return "np.bool_" if dtype == "bool" else f"np.{dtype}"
+
+
+def _index(shape: Sequence[int], strides: Sequence[int], at: str = AXES, first: int = 0) -> str:
+    """Return a place in memory, in numbers from its lowest one, of a place along each axis; the place of zeros is `first`."""
+    terms = [f"{i} * {stride}" for i, n, stride in zip(at.split(), shape, strides, strict=False) if n > 1 and stride]
+    return " + ".join([*terms, str(first)])
+
+
+def _nest(axes: Iterable[tuple[int, int]], lines: list[str]) -> list[str]:
+    """Return lines inside of loops over axes, each with its length."""
+    for axis, length in reversed(list(axes)):
+        lines = [f"for i{axis} in range({length}):", *_indented(lines)]
+    return lines
+
+
+def _indented(lines: list[str]) -> list[str]:
+    return [f"    {line}" for line in lines]
+
+
+@functools.cache
+def _compiled(text: str, given: tuple[tuple[str, int, bool], ...], told: str) -> Callable[..., Any]:
+    """Return a function, compiled, of an address and of arrays; each has a dtype, a number of axes, and is only read or not."""
+    start = time.perf_counter()
+    namespace: dict[str, Any] = {"carray": numba.carray, "math": math, "np": np, "pointer": _pointer}
+    exec(text, namespace)
+    arrays = [
+        numba.types.Array(numba.from_dtype(np.dtype(dtype)), ndim, "C", readonly) for dtype, ndim, readonly in given
+    ]
+    loops: Any = numba.njit((numba.types.intp, *arrays), error_model="numpy", fastmath={"contract"})(namespace["loops"])
+    loops.told = told
+    _compilations.append(time.perf_counter() - start)
+    return loops

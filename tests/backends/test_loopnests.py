@@ -1,0 +1,258 @@
+"""Numba's loops give the numbers of NumPy's calls, and leave to NumPy what it does better."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+
+pytest.importorskip("numba")
+
+import backends
+from backends import loopnests, numba, replay
+from backends.base import leaves
+from backends.loopnests import Program
+from bench.conform.suite import REQUIREMENTS
+
+numpy = backends.get("numpy")
+xp = numpy.xp
+SPECIAL = [0.0, -0.0, 1.0, -1.0, 0.5, -2.5, 3.0, np.inf, -np.inf, np.nan, 1e-30, 100.0]
+
+
+def fold(step, state, stacked):
+    """Return the outputs of a fold as loops, and its program; only such outputs as a step taken by NumPy has are believed."""
+    known = {}
+    _, outputs = replay.fold(step, state, stacked, (), known, Program)
+    (program,) = known.values()
+    return outputs, program
+
+
+def stateless(function):
+    return lambda state, batch: (state, tuple(function(*batch)))
+
+
+@pytest.fixture
+def compiling(monkeypatch):
+    """Give a backend of its own that compiles whatever it folds."""
+    monkeypatch.setattr(numba, "WORTH", 0)
+    return numba.NumbaBackend()
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_every_function_gives_numpys_numbers_of_all_kinds_of_numbers(dtype):
+    known = [
+        f
+        for f in (*loopnests.ARITHMETIC, *loopnests.FUNCTIONS)
+        if isinstance(f, np.ufunc) and not f.__name__.startswith("bit")
+    ]
+
+    def function(x, y):
+        return [f(x, y) if f.nin == 2 else f(x) for f in known]
+
+    x, y = (np.array(part, dtype) for part in zip(*[(a, b) for a in SPECIAL for b in SPECIAL], strict=True))
+    outputs, program = fold(stateless(function), np.zeros(1), (x[None], y[None]))
+    assert program._whole is not None
+    for f, found, expected in zip(known, outputs, function(x, y), strict=True):
+        assert found.dtype == expected.dtype, f
+        tolerance = 0 if f in loopnests.ARITHMETIC else 4 * np.finfo(dtype).eps
+        np.testing.assert_allclose(found[0], expected, rtol=tolerance, atol=0, err_msg=f.__name__)
+
+
+def test_whole_numbers_and_truth_values_are_reckoned_as_numpy_does():
+    def function(n, x):
+        mask = x > 0.0
+        return (
+            *(n + n, n * 3, -n, n // 1 - n, xp.abs(n), n / 4, n & 6, n | 1, mask & (n > 0), mask | (n > 0)),
+            *(
+                xp.astype(mask, xp.int32),
+                xp.astype(x, xp.int32),
+                xp.astype(n, xp.float32),
+                xp.astype(n, xp.bool),
+                x * mask,
+            ),
+            *(xp.where(mask, x, 0.0), xp.sum(mask, axis=0), xp.max(n), n < x),
+        )
+
+    n, x = np.array([[2**31 - 1, -5, 7, 0]], np.int32), np.array([[1.5, -2.5, 0.0, 3.25]], np.float32)
+    outputs, _ = fold(stateless(function), np.zeros(1), (n, x))
+    for found, expected in zip(outputs, function(n[0], x[0]), strict=True):
+        assert found.dtype == np.asarray(expected).dtype
+        np.testing.assert_array_equal(found[0], expected)
+
+
+def test_products_of_all_shapes_and_forms_are_products():
+    def function(a, b, v):
+        return a @ b, b.T @ a.T, a[::-1] @ b, a[:, ::2] @ b[::2], a[:1] @ b[:, :1], a[:2] @ b[:, 1:3], a.T @ a, v.T @ v
+
+    generator = np.random.default_rng(0)
+    arrays = [generator.normal(size=(3, *shape)).astype("float32") for shape in ((7, 4), (4, 5), (9, 1))]
+    outputs, program = fold(stateless(function), np.zeros(1), tuple(arrays))
+    assert program._whole is not None
+    for found, expected in zip(outputs, zip(*map(function, *arrays), strict=True), strict=True):
+        np.testing.assert_allclose(found, np.stack(expected), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", ["float64", "int64"])
+def test_reductions_along_all_axes_are_reductions(dtype):
+    def function(x):
+        along = ((None, False), (0, True), (-1, False), ((0, 2), True), ((0, 2), False))
+        return [
+            f.reduce(x[:, ::-1], axis=axis, keepdims=keepdims) for f in loopnests.REDUCED for axis, keepdims in along
+        ]
+
+    x = np.random.default_rng(0).integers(-4, 5, (2, 3, 4, 2)).astype(dtype)
+    outputs, program = fold(stateless(function), np.zeros(1), (x,))
+    assert program._whole is not None
+    for found, expected in zip(outputs, zip(*map(function, x), strict=True), strict=True):
+        np.testing.assert_array_equal(found, np.stack(expected))
+
+
+def test_what_libraries_do_better_is_left_to_them():
+    def function(x, w):
+        z = x @ w
+        return xp.exp(z), z * 2.0 + 1.0, xp.argmax(z, axis=1)
+
+    generator = np.random.default_rng(0)
+    x, w = generator.normal(size=(2, 64, 50)), np.broadcast_to(generator.normal(size=(50, 40)), (2, 50, 40))
+    outputs, program = fold(stateless(function), np.zeros(1), (x, w))
+    assert program._whole is None
+    assert {np.dot, np.exp} <= {getattr(call, "func", None) for call in program.program()}
+    for found, expected in zip(outputs, zip(*map(function, x, w), strict=True), strict=True):
+        np.testing.assert_allclose(found, np.stack(expected), rtol=1e-12)
+
+
+def test_elementwise_calls_are_one_loop_that_stores_only_what_is_read():
+    def step(state, batch):
+        x = (state * 2.0 + batch[0]) / 3.0
+        return x - xp.sqrt(x * x), (x[:1] * 1.0,)
+
+    outputs, program = fold(step, np.ones(1000), (np.arange(3000.0).reshape(3, 1000),))
+    assert [len(run) for run in program._runs if len(run) > 1] == [6]
+    np.testing.assert_allclose(outputs[0][:, 0], [2 / 3, 1000 / 3, 2000 / 3])
+
+
+def test_equal_steps_are_compiled_once_and_give_the_same_bits():
+    generator = np.random.default_rng(0)
+    state, stacked = (
+        generator.normal(size=(5, 3)).astype("float32"),
+        (generator.normal(size=(20, 8, 5)).astype("float32"),),
+    )
+
+    def make():
+        def step(w, batch):
+            a = 1.0 / (1.0 + xp.exp(-(batch[0] @ w)))
+            return w - 0.1 * (batch[0].T @ a), (a,)
+
+        return step
+
+    first, one = fold(make(), state, stacked)
+    before = loopnests._compiled.cache_info().misses
+    second, other = fold(make(), state, stacked)
+    assert loopnests._compiled.cache_info().misses == before
+    for got, expected in zip((*first, *one.state), (*second, *other.state), strict=True):
+        np.testing.assert_array_equal(got, expected)
+
+
+def test_a_profile_tells_each_loop(compiling):
+    def step(w, batch):
+        return w - 0.1 * xp.sum(batch[0], axis=0), (xp.exp(batch[0]),)
+
+    stacked = (np.ones((6, 4, 3), "float32"),)
+    compiling.fold(step, np.zeros(3, "float32"), stacked)  # what checks a program is not told
+    told = {
+        spent.what: spent.times for spent in compiling.profile(compiling.fold, step, np.zeros(3, "float32"), stacked)
+    }
+    assert told == {"loops: dot (3,)": 6, "loops: exp (4, 3)": 6, "loops: multiply subtract (3,)": 6}
+
+
+@pytest.mark.parametrize("requirement", REQUIREMENTS, ids=lambda requirement: requirement.name)
+def test_what_is_compiled_meets_every_requirement(compiling, requirement):
+    before = loopnests._compiled.cache_info()
+    outcome = requirement.on(compiling)
+    if outcome.result == "not tried":
+        pytest.skip(outcome.found)
+    assert outcome.result == "passed", f"{requirement.expected} Found: {outcome.found}"
+    assert (
+        loopnests._compiled.cache_info() != before or requirement.group != "functions" or "fold" not in requirement.name
+    )
+
+
+def test_a_step_is_compiled_once_it_has_worked_enough():
+    backend, state, stacked = numba.NumbaBackend(), np.zeros(3), (np.ones((1000, 2, 3)),)
+
+    def step(w, batch):
+        return w - xp.sum(batch[0], axis=0), ()
+
+    for _ in range(3):
+        backend.fold(step, state, stacked)
+    assert not backend._programs
+    backend.fold(step, state, stacked)
+    assert list(leaves([list(known) for known in backend._programs.values()]))
+    backend.fold(step, state, (np.ones((1000, 1, 3)),))  # of other batches, a step is another
+    assert [len(known) for known in backend._programs.values()] == [1]
+
+
+def test_a_step_that_loops_cannot_take_is_taken_as_numpy_does(compiling):
+    def step(state, batch):
+        return state + float(batch[0][0]), (state,)
+
+    state, outputs = compiling.fold(step, np.zeros(2), (np.ones((3, 2)),))
+    assert state.tolist() == [3.0, 3.0]
+    assert outputs[0].tolist() == [[0.0, 0.0], [1.0, 1.0], [2.0, 2.0]]
+
+
+# Functions
+
+
+def softmax_and_more(x, parameters):
+    z = x @ parameters["w"] + parameters["b"]
+    e = xp.exp(z - xp.max(z, axis=1, keepdims=True))
+    return {"p": e / xp.sum(e, axis=1, keepdims=True), "z": z}, x, (x[:, 0], parameters["b"] * 2.0)
+
+
+@pytest.mark.parametrize("rows", [1, 7, 300])
+def test_a_compiled_function_gives_trees_of_arrays_of_its_own(rows):
+    generator = np.random.default_rng(0)
+    compiled = numba.NumbaBackend().compile(softmax_and_more)
+    for layout in ("C", "F", "C"):
+        x = np.asarray(generator.normal(size=(rows, 4)), order=layout)
+        x.flags.writeable = False
+        parameters = {"w": generator.normal(size=(4, 3)), "b": generator.normal(size=3)}
+        found, expected = compiled(x, parameters), softmax_and_more(x, parameters)
+        assert list(found[0]) == ["p", "z"]
+        for got, value in zip(leaves(found), leaves(expected), strict=True):
+            np.testing.assert_allclose(got, value, rtol=1e-13)
+            assert got.flags.writeable
+            assert not np.may_share_memory(got, x)
+    again = compiled(x * 2.0, parameters)
+    assert not any(np.may_share_memory(one, other) for one, other in zip(leaves(found), leaves(again), strict=True))
+    np.testing.assert_array_equal(found[0]["z"], compiled(x, parameters)[0]["z"])
+
+
+def test_what_is_no_function_of_arrays_alone_runs_as_it_is_written():
+    def function(x, power, mode=None):
+        return x**power if x[0] > 0 else -x
+
+    compiled = numba.NumbaBackend().compile(function)
+    for x in ([2.0, 3.0], [-2.0, 3.0]):
+        for power in (2, np.asarray(2.0)):
+            np.testing.assert_array_equal(compiled(np.asarray(x), power), function(np.asarray(x), power))
+
+
+def test_threads_share_a_compiled_function():
+    compiled = numba.NumbaBackend().compile(softmax_and_more)
+    parameters = {"w": np.ones((4, 3)), "b": np.zeros(3)}
+    inputs = [np.full((300, 4), float(i)) for i in range(40)]
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda x: compiled(x, parameters)[0]["z"], inputs * 5))
+    for x, z in zip(inputs * 5, found, strict=True):
+        np.testing.assert_array_equal(z, x @ parameters["w"])
+
+
+def test_a_profile_tells_the_loops_of_a_function():
+    backend = numba.NumbaBackend()
+    compiled = backend.compile(lambda x: xp.exp(x) * 2.0)
+    compiled(np.ones(5))
+    assert [(own.what, own.times) for own in backend.profile(compiled, np.ones(5))] == [("loops: exp multiply (5,)", 1)]
