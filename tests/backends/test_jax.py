@@ -63,6 +63,14 @@ def test_what_does_not_fold_is_compiled_as_jit_does(options):
     assert options == [None, None]
 
 
+def test_a_compiled_fold_may_be_part_of_what_is_compiled():
+    module._has_ynn.cache_clear()
+    given = arrays(4, 3)
+    compiled = jax.compile(fold)
+    found = module.jax.jit(lambda *arguments: compiled(*arguments))(*given)
+    np.testing.assert_allclose(found[0], fold(*given)[0], rtol=1e-5, atol=1e-6)
+
+
 def test_an_xla_that_does_not_know_the_option_compiles_as_jit_does(monkeypatch, options):
     monkeypatch.setattr(module, "WITHOUT_YNN", {"xla_cpu_no_such_option": ""})
     module._has_ynn.cache_clear()
