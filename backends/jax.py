@@ -186,7 +186,9 @@ class _Compiled:
 def _has_ynn() -> bool:
     """Tell whether XLA knows the option."""
     try:
-        jax.jit(lambda x: x, compiler_options=WITHOUT_YNN).lower(0.0).compile()  # which may be asked while a function is traced
+        jax.jit(lambda x: x, compiler_options=WITHOUT_YNN).lower(
+            0.0
+        ).compile()  # which may be asked while a function is traced
     except jax.errors.JaxRuntimeError:
         return False
     return True

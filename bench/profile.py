@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from statistics import median
 from typing import Any, NamedTuple
 
@@ -24,6 +25,10 @@ EXAMPLES = (
     ("arraybench profile 'epoch/wide-784-512-512-10/fold' --backend jax", "by XLA's instructions"),
     ("arraybench profile 'forward/digits*/compiled' --backend jax --json", "for a program"),
 )
+
+
+class UntoldError(ArraybenchError):
+    """What a case spends its time on cannot be told; the message says of which and where."""
 
 
 class Profile(NamedTuple):
@@ -55,13 +60,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Profile every case of that name and print where its time goes."""
+    """Profile every case of that name and print where its time goes; those that cannot be told get a sentence."""
     backend = backends.get(options.backend)
-    found = []
+    found: list[Profile] = []
+    untold: list[UntoldError] = []
     with progress.console().status("starting") as status:
         for case in matching(_known(backend), options.case, f"{options.case}: no case on {backend.spec}"):
             status.update(f"{case.id} on {backend.spec}")
-            found.append(profile(case, backend))
+            try:
+                found.append(profile(case, backend))
+            except UntoldError as error:
+                untold.append(error)
+    if not found:
+        raise untold[0]
+    for sentence in untold:
+        print(sentence, file=sys.stderr)
     if options.json:
         print(jsonable.dumps({"profiles": [as_json(own) for own in found]}))
     else:
@@ -71,7 +84,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def profile(case: Case, backend: Backend) -> Profile:
-    """Time some warm calls of a case, and watch one; raise ArraybenchError where the backend cannot tell what it makes."""
+    """Time some warm calls of a case, and watch one; raise UntoldError where the backend cannot tell what it makes."""
     problem = workloads.build(case, backend, case.batch_size)
     arguments = problem.arguments(backend)
 
@@ -82,7 +95,7 @@ def profile(case: Case, backend: Backend) -> Profile:
     seconds = median(measure.seconds(call, backend) for _ in range(CALLS))
     parts = backend.profile(problem.function, *arguments)
     if parts is None:
-        raise ArraybenchError(f"{case.id} on {backend.spec}: what it spends its time on cannot be told there")
+        raise UntoldError(f"{case.id} on {backend.spec}: what it spends its time on cannot be told there")
     return Profile(case, backend, seconds, parts)
 
 

@@ -67,6 +67,14 @@ def test_a_case_that_cannot_be_told_is_one_sentence(capsys):
     )
 
 
+def test_what_cannot_be_told_does_not_cost_what_can(capsys, monkeypatch):
+    monkeypatch.setattr(profile, "CALLS", 1)
+    assert main(["profile", "epoch/coffee*/*", "--backend", "numpy", "--json"]) == 0
+    told = capsys.readouterr()
+    assert [own["case"] for own in json.loads(told.out)["profiles"]] == [EPOCH.id]
+    assert told.err == f"{EPOCH.group}/hand_written on numpy:cpu: what it spends its time on cannot be told there\n"
+
+
 def test_an_unknown_case_is_one_sentence(capsys):
     assert main(["profile", "epoch/tea*", "--backend", "numpy"]) == 2
     assert "epoch/tea*: no case on numpy:cpu has such a name; they are like " in capsys.readouterr().err
