@@ -215,7 +215,7 @@ def _parts(call: Call) -> list[Call]:
 
 def _pays(call: Call) -> bool:
     """Tell whether a call is made by loops."""
-    if any(x.dtype.name not in DTYPES for x in (*call.reads, call.out)):
+    if not all(_is_plain(x) for x in (*call.reads, call.out)):
         return False
     if call.elementwise:
         return call.function in ARITHMETIC or (call.function in FUNCTIONS and call.out.size <= FEW)
@@ -224,6 +224,11 @@ def _pays(call: Call) -> bool:
     if isinstance(call.function, Reduction):
         return call.function.ufunc in REDUCED and call.function.dtype is None and call.inputs[0].size <= NUMBERS
     return False
+
+
+def _is_plain(x: Array) -> bool:
+    """Tell whether loops can read an array: strides are of whole numbers where they are aligned."""
+    return x.dtype.name in DTYPES and x.dtype.isnative and x.flags.aligned and x.ndim <= len(AXES.split())
 
 
 class Block:

@@ -133,6 +133,20 @@ def test_elementwise_calls_are_one_loop_that_stores_only_what_is_read():
     np.testing.assert_allclose(outputs[0][:, 0], [2 / 3, 1000 / 3, 2000 / 3])
 
 
+def test_numbers_in_other_forms_are_left_to_numpy():
+    swapped, real = np.arange(4.0, dtype=">f8"), np.full(4, 2.0 + 1.0j).real
+    deep, half = np.ones((1,) * 8 + (4,)), np.ones(4, "float16")
+
+    def function(x):
+        return x + swapped, x * real, xp.sum(x * deep, axis=-1), x + half
+
+    x = np.array([[1.0, -2.0, 3.0, 4.0]])
+    outputs, program = fold(stateless(function), np.zeros(1), (x,))
+    assert program._whole is None
+    for found, expected in zip(outputs, function(x[0]), strict=True):
+        np.testing.assert_array_equal(found[0], expected)
+
+
 def test_equal_steps_are_compiled_once_and_give_the_same_bits():
     generator = np.random.default_rng(0)
     state, stacked = (
