@@ -18,7 +18,7 @@ EAGER = ("matmul", "eager")
 COMPILED = ("compiled", "fold")
 OURS = {"epoch": "fold", "predict": "predict", "row": "call"}
 """What of this project its peers are compared with, by kind of work."""
-OURS_ON = ("numpy", "jax")
+OURS_ON = ("numpy", "numba", "jax")
 """The backends on which they are."""
 KEYS = ("dtype", "result_dtype", "matmul_precision", "threads", "subnormals")
 """What two rows must have in common to be compared like for like; threads only where both are on a CPU."""

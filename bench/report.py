@@ -108,6 +108,7 @@ OVER_EAGER = Comparison("over eager", "speedup_over_eager", "verdict_over_eager"
 OVER_FLOAT32 = Comparison("over float32", "speedup_over_float32", "verdict_over_float32")
 OF_OURS = {
     "numpy": Comparison("ours on NumPy", "speedup_of_numpy", "verdict_of_numpy"),
+    "numba": Comparison("ours on Numba", "speedup_of_numba", "verdict_of_numba"),
     "jax": Comparison("ours on JAX", "speedup_of_jax", "verdict_of_jax"),
 }
 
@@ -226,10 +227,11 @@ def _precisions_table(rows: Summary, roomy: bool) -> Table:
 def _peers_table(rows: Summary, roomy: bool) -> Table:
     """Return a table with a line for each row that was measured or went wrong, ours first."""
     table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 1 if roomy else 0))
-    for name in ("", "", "time", *(comparison.title for comparison in OF_OURS.values())):
+    compared = [comparison for comparison in OF_OURS.values() if rows[comparison.name].notna().any()]
+    for name in ("", "", "time", *(comparison.title for comparison in compared)):
         table.add_column(name, justify="right" if name else "left", no_wrap=True)
     for row in rows[rows["status"] != "unavailable"].to_dict("records"):
-        table.add_row(f"  {row['spec']}", row["implementation"], *_cells(row, [*OF_OURS.values()], roomy))
+        table.add_row(f"  {row['spec']}", row["implementation"], *_cells(row, compared, roomy))
     return table
 
 

@@ -99,6 +99,10 @@ COLUMNS: dict[str, str] = {
     "speedup_of_numpy_ci_low": "float64",
     "speedup_of_numpy_ci_high": "float64",
     "verdict_of_numpy": "str",
+    "speedup_of_numba": "float64",
+    "speedup_of_numba_ci_low": "float64",
+    "speedup_of_numba_ci_high": "float64",
+    "verdict_of_numba": "str",
     "speedup_of_jax": "float64",
     "speedup_of_jax_ci_low": "float64",
     "speedup_of_jax_ci_high": "float64",
@@ -109,7 +113,7 @@ COLUMNS: dict[str, str] = {
     "reason": "str",
 }
 LATER = ("precision", "launches", "source", "fraction_of_roof")
-LATER_SPEEDUPS = ("_of_numpy", "_of_jax", "_over_float32")
+LATER_SPEEDUPS = ("_of_numpy", "_of_numba", "_of_jax", "_over_float32")
 ADDED = {name: kind for name, kind in COLUMNS.items() if name in LATER or any(part in name for part in LATER_SPEEDUPS)}
 """Columns that tables of this version may lack, written before there were peers, precisions, sources or launches."""
 SAMPLE_COLUMNS: dict[str, str] = {

@@ -77,6 +77,7 @@ SPEEDUPS = (
     (OVER_EAGER, "eager", "How many times faster compiled than call by call"),
     (OVER_FLOAT32, "float32", "How many times faster than the same in float32"),
     (OF_OURS["numpy"], "of-numpy", "How many times faster this project on NumPy is than each of these"),
+    (OF_OURS["numba"], "of-numba", "How many times faster this project on Numba is than each of these"),
     (OF_OURS["jax"], "of-jax", "How many times faster this project on JAX is than each of these"),
 )
 

@@ -153,6 +153,7 @@ TABLES: dict[str, dict[str, Made]] = {
         "Over NumPy": _speedup(OVER_NUMPY),
         "Over eager": _speedup(OVER_EAGER),
         "Ours on NumPy over it": _speedup(OF_OURS["numpy"]),
+        "Ours on Numba over it": _speedup(OF_OURS["numba"]),
         "Ours on JAX over it": _speedup(OF_OURS["jax"]),
         "Examples per second": _figure("examples_per_s", ",.4g"),
         "Reason": _words("reason"),

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from bench.cases import CONTROL, Case
+from bench.cases import CONTROL, Case, all_cases
 from bench.comparison import Rivals
 from bench.measurement import Measurement
 
@@ -125,15 +125,20 @@ def beside(workload, implementation, spec, seconds):
 def test_a_peers_row_tells_how_many_times_faster_this_project_is():
     peer = beside("epoch", "fit", "keras-jax:cpu", 8e-3)
     by_hand = beside("epoch", "hand_written", "numpy:cpu", 3e-3)
-    ours = beside("epoch", "fold", "numpy:cpu", 2e-3), beside("epoch", "fold", "jax:cpu", 1e-3)
+    ours = (
+        beside("epoch", "fold", "numpy:cpu", 2e-3),
+        beside("epoch", "fold", "numba:cpu", 0.5e-3),
+        beside("epoch", "fold", "jax:cpu", 1e-3),
+    )
     found = rivals(peer, by_hand, *ours)
     columns = found.columns(peer)
     assert columns["speedup_of_numpy"] == pytest.approx(4.0, rel=0.01)
+    assert columns["speedup_of_numba"] == pytest.approx(16.0, rel=0.01)
     assert columns["speedup_of_jax"] == pytest.approx(8.0, rel=0.01)
     assert columns["speedup_of_jax_ci_low"] < 8.0 < columns["speedup_of_jax_ci_high"]
     assert columns["verdict_of_numpy"] == columns["verdict_of_jax"] == "FASTER"
     assert found.columns(by_hand)["speedup_of_jax"] == pytest.approx(3.0, rel=0.01)
-    assert "speedup_of_jax" not in found.columns(ours[1])
+    assert "speedup_of_jax" not in found.columns(ours[2])
     assert set(map(id, ours)) < set(map(id, found.others(peer)))
 
 
@@ -154,3 +159,10 @@ def test_where_there_are_no_peers_there_is_no_such_comparison():
     assert rivals(by_hand, fold).ours(by_hand) == {}
     missing = Measurement(Case("epoch", "coffee-2-3-1", "fit", 32), "optax:cpu", "unavailable", "not installed")
     assert rivals(by_hand, fold, missing).ours(by_hand) == {"jax": fold}
+
+
+def test_numba_has_no_rows_of_what_is_numpys():
+    rows = [(case.workload, case.implementation) for case in all_cases() if case.on("numba:cpu")]
+    assert {("forward", "matmul"), ("step", "compiled"), ("epoch", "fold")} <= set(rows)
+    assert not {implementation for _, implementation in rows} & {"multiplication", "unit", "example", "again"}
+    assert "matmul" not in {workload for workload, _ in rows}
