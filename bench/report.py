@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, NamedTuple, TypeVar
 
 import pandas as pd
 from rich.console import Console
@@ -16,6 +16,8 @@ from bench.cases import CONTROL, FUNCTION
 from bench.comparison import EAGER, OURS
 from bench.statistics import CONFIDENCE, Estimate
 from bench.table import EMPTY
+
+T = TypeVar("T")
 
 Summary = pd.DataFrame
 Row = dict[Any, Any]
@@ -166,7 +168,7 @@ def _titled_tables(told: Summary, console: Console) -> Iterator[tuple[str, Itera
     """Yield every title with what stands under it, in the form for peers, for precisions, or for the ladder."""
     roomy = console.width >= ROOMY
     if told["backend"].map(peers.is_peer).any():
-        yield from ((title, [_peers_table(rows, roomy)]) for title, rows in _parts_with_peers(told))
+        yield from ((title, _peers_tables(rows, console)) for title, rows in _parts_with_peers(told))
     elif _in_precisions(told):
         yield from ((title, [_precisions_table(rows, roomy)]) for title, rows in _parts_in_precisions(told))
     else:
@@ -224,31 +226,42 @@ def _precisions_table(rows: Summary, roomy: bool) -> Table:
     return table
 
 
-def _peers_table(rows: Summary, roomy: bool) -> Table:
-    """Return a table with a line for each row that was measured or went wrong, ours first."""
-    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 1 if roomy else 0))
+def _peers_tables(rows: Summary, console: Console) -> Iterator[Table]:
+    """Yield tables with a line for each row that was measured or went wrong, ours first."""
+    told = rows[rows["status"] != "unavailable"].to_dict("records")
+    roomy = console.width >= ROOMY
+
+    def table(compared: list[Comparison]) -> Table:
+        table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 1 if roomy else 0))
+        for name in ("", "", "time", *(comparison.title for comparison in compared)):
+            table.add_column(name, justify="right" if name else "left", no_wrap=True)
+        for row in told:
+            table.add_row(f"  {row['spec']}", row["implementation"], *_cells(row, compared, roomy))
+        return table
+
     compared = [comparison for comparison in OF_OURS.values() if rows[comparison.name].notna().any()]
-    for name in ("", "", "time", *(comparison.title for comparison in compared)):
-        table.add_column(name, justify="right" if name else "left", no_wrap=True)
-    for row in rows[rows["status"] != "unavailable"].to_dict("records"):
-        table.add_row(f"  {row['spec']}", row["implementation"], *_cells(row, compared, roomy))
-    return table
+    yield from _fitting(compared, table, console)
 
 
 def _tables(rows: Summary, console: Console) -> Iterator[Table]:
-    """Yield the table of some rows; where the terminal is too narrow for all backends, one for each that still fits."""
+    """Yield the table of some rows, or several, each of the backends that the terminal is wide enough for."""
     looped = bool(rows["baseline"].str.contains("unit|hand_written").any())
     comparisons = {
         spec: [OVER_LOOP] * looped + [OVER_NUMPY] * (not spec.startswith("numpy:")) for spec in rows["spec"].unique()
     }
-    pieces: list[dict[str, list[Comparison]]] = [{}]
-    for spec, own in comparisons.items():
-        wider = pieces[-1] | {spec: own}
-        if pieces[-1] and _width(_table(rows, wider, console.width >= ROOMY), console) > console.width:
-            pieces.append({spec: own})
-        else:
-            pieces[-1] = wider
-    yield from (_table(rows, piece, console.width >= ROOMY) for piece in pieces)
+    roomy = console.width >= ROOMY
+    yield from _fitting(list(comparisons.items()), lambda piece: _table(rows, dict(piece), roomy), console)
+
+
+def _fitting(parts: list[T], table: Callable[[list[T]], Table], console: Console) -> Iterator[Table]:
+    """Yield tables of all parts in their order, each of as many as the terminal is wide enough for."""
+    piece: list[T] = []
+    for part in parts:
+        if piece and _width(table([*piece, part]), console) > console.width:
+            yield table(piece)
+            piece = []
+        piece = [*piece, part]
+    yield table(piece)
 
 
 def _width(table: Table, console: Console) -> int:

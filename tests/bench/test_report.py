@@ -41,6 +41,21 @@ def test_every_line_fits_the_terminal(summary, width):
     assert not any("…" in line for line in lines if "[…]" not in line)
 
 
+@pytest.mark.parametrize(("width", "tables"), [(70, 2), (80, 1), (140, 1)])
+def test_peers_beside_three_of_ours_fit_the_terminal_and_lose_none(width, tables):
+    rows = [("fold", "numpy:cpu"), ("fold", "numba:cpu"), ("fold", "jax:cpu"), ("fit", "keras-tensorflow:cpu")]
+    measurements = [measured(implementation, spec, 10.0**-i) for i, (implementation, spec) in enumerate(rows)]
+    for own in measurements:
+        own.case = Case("epoch", "coffee-2-3-1", own.case.implementation, 32)
+    backends = {spec: BACKENDS["numpy:cpu"] for _, spec in rows}
+    text = printed(summarise(measurements, Run("a-run", "m-12345678", backends)), width)
+    assert max(map(len, text.splitlines())) <= width
+    assert text.count("  keras-tensorflow:cpu") == tables
+    assert [text.count(f"ours on {name} ") + text.count(f"ours on {name}\n") for name in ("NumPy", "Numba", "JAX")] == [
+        1
+    ] * 3
+
+
 def test_a_roomy_terminal_spells_the_intervals_out(summary):
     assert "[" in next(line for line in printed(summary, 140).splitlines() if line.startswith("  matmul"))
     assert "±" in next(line for line in printed(summary, 80).splitlines() if line.startswith("  matmul"))
