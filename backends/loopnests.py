@@ -18,7 +18,7 @@ import operator
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numba
 import numpy as np
@@ -38,6 +38,10 @@ FEW = 1 << 8
 """The most numbers of which exponentials and the like are made by loops, one by one: NumPy makes several at once."""
 VARIABLES = 16
 """The most results of a product that has a variable for each."""
+LONG = 1 << 12
+"""Numbers, from which on it is worth another compilation that loops know where they are."""
+EVERYWHERE = 1 << 48
+"""As many numbers as no place has: how long memory is behind an address is nobody's question."""
 AXES = "i0 i1 i2 i3 i4 i5 i6 i7"
 """The variables of the places along an array's axes."""
 ALIGNMENT = 64
@@ -124,15 +128,18 @@ class Loops(replay.Recording):
     def _bound(self, runs: list[list[Call]]) -> list[Callable[..., Any]]:
         """Return runs that are all loops, or all NumPy's calls, as they are called."""
         if _pays(runs[0][0]):
-            return [functools.partial(self._source(runs).function(), self._block.address)]
+            return [functools.partial(function(self._nests(runs)), self._block.address)]
         return [call.bound() for run in runs for call in run]
 
-    def _source(self, runs: list[list[Call]], *given: list[Array]) -> Source:
-        source = Source(self._block, *given)
+    def _nests(self, runs: list[list[Call]], given: Sequence[Given] = ()) -> list[Nest]:
+        """Return runs as loops; what lies in the places of what is given is read and written there."""
+        reads = [[x for call in run for x in call.reads] for run in self._runs]
+        kept = [*self.state, *self.output]
+        nests = []
         for run in runs:
-            others = [x for other in self._runs if other is not run for call in other for x in call.reads]
-            source.add(run, [*others, *self.state, *self.output])
-        return source
+            elsewhere = [x for other, own in zip(self._runs, reads, strict=True) if other is not run for x in own]
+            nests.append(Nest(run, [*elsewhere, *kept], [*given, Given("block", self._block.whole)]))
+        return nests
 
 
 class Program(Loops):
@@ -142,7 +149,14 @@ class Program(Loops):
         super().build(calls)
         self._whole: Callable[..., Any] | None = None
         if all(_pays(run[0]) for run in self._runs):
-            self._whole = self._source(self._runs).fold(self.batch, self.output)
+            rows = [
+                Given(f"given{i}", x, "step") for i, x in enumerate((*self.batch, *map(np.empty_like, self.output)))
+            ]
+            nests, after = self._nests(self._runs, rows[: len(self.batch)]), rows[len(self.batch) :]
+            for x, row in zip(self.output, after, strict=True):
+                copy = Call(replay.cast, [x], row.place, elementwise=True)
+                nests.append(Nest([copy], [row.place], [row, Given("block", self._block.whole)]))
+            self._whole = function(nests, [row.place[None] for row in rows], len(self.batch), steps=True)
 
     def run(self, over: tuple[Array, ...], data: tuple[Array, ...]) -> tuple[Array, ...]:
         if self._whole is None or data or replay.watched():
@@ -175,10 +189,12 @@ class Function(Loops):
 
     def _bound(self, runs: list[list[Call]]) -> list[Callable[..., Any]]:
         """Return runs as functions from arguments and results to a call."""
+        places = [*self.batch, *self.output]
         if _pays(runs[0][0]):
-            function = self._source(runs, self.batch, self.output).function()
-            return [functools.partial(functools.partial, function, self._block.address)]
-        return [_moving(call.bound(), [*self.batch, *self.output]) for run in runs for call in run]
+            nests = self._nests(runs, [Given(f"given{i}", x) for i, x in enumerate(places)])
+            loops = function(nests, places, len(self.batch))
+            return [functools.partial(functools.partial, loops, self._block.address)]
+        return [_moving(call.bound(), places) for run in runs for call in run]
 
 
 def _moving(call: functools.partial[Any], places: list[Array]) -> Callable[..., Callable[[], Any]]:
@@ -247,6 +263,7 @@ class Block:
         self._memory = np.empty(self.size + ALIGNMENT, np.uint8)
         first = -address(self._memory) % ALIGNMENT
         self.address = address(self._memory) + first
+        self.whole = self._memory[first : first + self.size]
         starts = itertools.accumulate(sizes, initial=first)
         self._moves = {key: start - low for key, (low, _), start in zip(owners, bounds, starts, strict=False)}
         for key in owners.keys() - {id(replay.owner_of(x)) for x in made}:
@@ -262,69 +279,54 @@ class Block:
         return [self.array(x) if is_array(x) else x for x in inputs]
 
 
-class Source:
-    """Loops over arrays of a block, as a function of Python that Numba compiles."""
+class Given(NamedTuple):
+    """A place in memory that a function of loops is told of: by the address in a variable, or that of a row of it."""
 
-    def __init__(self, block: Block, read: Sequence[Array] = (), written: Sequence[Array] = ()) -> None:
-        """Begin with no loops. What is in the places of these arrays is an argument of the function, `read` or `written`."""
-        self._block, self._read, self._written = block, read, written
-        self._lines: list[str] = []
-        self._told: list[str] = []
+    name: str
+    place: Array
+    row: str = ""
+
+
+class Nest:
+    """A run of calls as a function of Python, of addresses and of where the arrays begin behind them.
+
+    Neither is part of a short one's source, so that equal layers share a function. A long one has its places in the source: the
+    compiler takes several numbers at once where it sees that they do not overlap.
+    """
+
+    def __init__(self, run: list[Call], read: list[Array], homes: list[Given]) -> None:
+        """Print a run, of which what is in `read` is read elsewhere; each array lies in the first home that has its place."""
+        self._homes, self._long = homes, max(x.size for call in run for x in (*call.reads, call.out)) >= LONG
+        self._bases: dict[str, str] = {}
+        self._starts: dict[str, str] = {}
         self._views: dict[str, str] = {}
+        self._lines: list[str] = []
         self._numbers = itertools.count()
-
-    def add(self, run: list[Call], read: list[Array]) -> None:
-        """Add a run of calls, of which what is in `read` is read elsewhere."""
-        call = run[-1]
-        if call.elementwise:
+        if run[-1].elementwise:
             self._add_elementwise(run, read)
-        elif call.function is np.dot:
-            self._add_product(call)
+        elif run[-1].function is np.dot:
+            self._add_product(run[-1])
         else:
-            self._add_reduction(call)
-        self._told.append(" ".join([*(own.function.__name__ for own in run), str(call.out.shape)]))
-
-    def function(self) -> Callable[..., Any]:
-        """Return the loops as a function of the block's address, and of the arrays that are read and written."""
-        return self._compiled(self._read, self._written, self._lines)
-
-    def fold(self, batch: list[Array], output: list[Array]) -> Callable[..., Any]:
-        """Return the loops' fold as a function of the block's address, stacked batches, and stacks for the outputs."""
-        before, after = [], []
-        for i, x in enumerate((*batch, *output)):
-            place = _index(x.shape, [stride // x.itemsize for stride in np.empty_like(x, order="C").strides])
-            own, stacked = self._at(x), f"{self._view(i, x.dtype.name)}[step * {x.size} + {place}]"
-            if i < len(batch):
-                before += _nest(enumerate(x.shape), [f"{own} = {stacked}"])
-            else:
-                after += _nest(enumerate(x.shape), [f"{stacked} = {own}"])
-        lines = ["for step in range(len(given0)):", *_indented([*before, *self._lines, *after])]
-        return self._compiled([x[None] for x in batch], [x[None] for x in output], lines)
-
-    def _compiled(self, read: Sequence[Array], written: Sequence[Array], lines: list[str]) -> Callable[..., Any]:
-        given = [(x.dtype.name, x.ndim, i < len(read)) for i, x in enumerate((*read, *written))]
-        parameters = ", ".join(["block", *(f"given{i}" for i in range(len(given)))])
+            self._add_reduction(run[-1])
         views = [f"{name} = {view}" for name, view in self._views.items()]
-        text = "\n".join([f"def loops({parameters}):", *_indented([*views, *lines])])
-        return _compiled(text, tuple(given), "loops: " + "; ".join(self._told))
-
-    def _view(self, i: int, dtype: str) -> str:
-        """Return the name of a given array as a flat one of a dtype."""
-        self._views[f"{dtype}s_{i}"] = f"given{i}.reshape(given{i}.size).view({_type(dtype)})"
-        return f"{dtype}s_{i}"
+        parameters = ", ".join([*self._bases.values(), *self._starts.values()])
+        self.text = "\n".join([f"def loops({parameters}):", *_indented([*views, *self._lines])])
+        self.arguments = ", ".join([*self._bases, *self._starts])
+        self.told = " ".join([*(call.function.__name__ for call in run), str(run[-1].out.shape)])
 
     def _at(self, x: Array, at: str = AXES) -> str:
         """Return the number of an array whose place along each axis is told by `at`."""
-        dtype = x.dtype.name
-        for i, own in enumerate((*self._read, *self._written)):
-            if overlap(x, own):
-                name, start = self._view(i, dtype), address(own)
-                break
-        else:
-            name, start = f"{dtype}s", self._block.address
-            self._views[name] = f"carray(pointer(block), ({self._block.size},), {_type(dtype)})"
+        home = next(home for home in self._homes if overlap(x, home.place))
+        base = self._bases.setdefault(home.name, f"base{len(self._bases)}")
+        view = f"{x.dtype.name}s_{base}"
+        self._views[view] = f"carray(pointer({base}), ({EVERYWHERE},), {_type(x.dtype.name)})"
+        row = f" + {home.row} * {home.place.nbytes // x.itemsize}" if home.row else ""
+        start = f"{(address(x) - address(home.place)) // x.itemsize}{row}"
+        if row or not self._long:
+            start = self._starts.setdefault(start, f"start{len(self._starts)}")
         strides = [stride // x.itemsize for stride in x.strides]
-        return f"{name}[{_index(x.shape, strides, at, (address(x) - start) // x.itemsize)}]"
+        terms = [f"{i} * {n}" for i, size, n in zip(at.split(), x.shape, strides, strict=False) if size > 1 and n]
+        return f"{view}[{' + '.join([*terms, start])}]"
 
     def _add_elementwise(self, run: list[Call], read: list[Array]) -> None:
         shape = run[-1].out.shape
@@ -389,12 +391,6 @@ def _type(dtype: str) -> str:
     return "np.bool_" if dtype == "bool" else f"np.{dtype}"
 
 
-def _index(shape: Sequence[int], strides: Sequence[int], at: str = AXES, first: int = 0) -> str:
-    """Return a place in memory, in numbers from its lowest one, of a place along each axis; the place of zeros is `first`."""
-    terms = [f"{i} * {stride}" for i, n, stride in zip(at.split(), shape, strides, strict=False) if n > 1 and stride]
-    return " + ".join([*terms, str(first)])
-
-
 def _nest(axes: Iterable[tuple[int, int]], lines: list[str]) -> list[str]:
     """Return lines inside of loops over axes, each with its length."""
     for axis, length in reversed(list(axes)):
@@ -406,16 +402,46 @@ def _indented(lines: list[str]) -> list[str]:
     return [f"    {line}" for line in lines]
 
 
+def function(nests: list[Nest], given: Sequence[Array] = (), read: int = 0, steps: bool = False) -> Callable[..., Any]:
+    """Return loops, one after the other, as a function of the block's address and of such arrays, the first of them only `read`.
+
+    With `steps` they are made again for each row of the arrays.
+    """
+    names = [f"given{i}" for i in range(len(given))]
+    addresses = [f"address{i} = {name}.ctypes.data" for i, name in enumerate(names)]
+    calls = [f"loops{i}({nest.arguments.replace('given', 'address')})" for i, nest in enumerate(nests)]
+    lines = ["for step in range(len(given0)):", *_indented(calls)] if steps else calls
+    text = "\n".join([f"def loops({', '.join(['block', *names])}):", *_indented([*addresses, *lines])])
+    arrays = tuple((x.dtype.name, x.ndim, i < read) for i, x in enumerate(given))
+    return _compiled(
+        text, arrays, tuple(nest.text for nest in nests), "loops: " + "; ".join(nest.told for nest in nests)
+    )
+
+
 @functools.cache
-def _compiled(text: str, given: tuple[tuple[str, int, bool], ...], told: str) -> Callable[..., Any]:
+def _compiled(
+    text: str, given: tuple[tuple[str, int, bool], ...], within: tuple[str, ...], told: str
+) -> Callable[..., Any]:
     """Return a function, compiled, of an address and of arrays; each has a dtype, a number of axes, and is only read or not."""
-    start = time.perf_counter()
-    namespace: dict[str, Any] = {"carray": numba.carray, "math": math, "np": np, "pointer": _pointer}
-    exec(text, namespace)
-    arrays = [
+    functions = {f"loops{i}": _nest_compiled(inner) for i, inner in enumerate(within)}
+    types = [
         numba.types.Array(numba.from_dtype(np.dtype(dtype)), ndim, "C", readonly) for dtype, ndim, readonly in given
     ]
-    loops: Any = numba.njit((numba.types.intp, *arrays), error_model="numpy", fastmath={"contract"})(namespace["loops"])
+    loops = _made(text, functions, (numba.types.intp, *types))
     loops.told = told
-    _compilations.append(time.perf_counter() - start)
     return loops
+
+
+@functools.cache
+def _nest_compiled(text: str) -> Callable[..., Any]:
+    """Return a function of whole numbers, compiled."""
+    return _made(text, {}, (numba.types.intp,) * (text[: text.index(":")].count(",") + 1), forceinline=True)
+
+
+def _made(text: str, functions: dict[str, Any], signature: tuple[Any, ...], **options: Any) -> Any:
+    start = time.perf_counter()
+    namespace: dict[str, Any] = {"carray": numba.carray, "math": math, "np": np, "pointer": _pointer} | functions
+    exec(text, namespace)
+    made = numba.njit(signature, error_model="numpy", fastmath={"contract"}, **options)(namespace["loops"])
+    _compilations.append(time.perf_counter() - start)
+    return made

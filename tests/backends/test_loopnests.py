@@ -178,6 +178,24 @@ def test_equal_steps_are_compiled_once_and_give_the_same_bits():
         np.testing.assert_array_equal(got, expected)
 
 
+def test_equal_layers_share_their_loops():
+    def deep(layers):
+        def function(a, w):
+            for _ in range(layers):
+                a = xp.tanh(a @ w)
+            return (a,)
+
+        return function
+
+    arrays = np.ones((2, 3, 4)), np.full((2, 4, 4), 0.1)
+    fold(stateless(deep(3)), np.zeros(1), arrays)
+    before = loopnests._nest_compiled.cache_info().misses
+    (found,), program = fold(stateless(deep(6)), np.zeros(1), arrays)
+    assert len(program._runs) == 12
+    assert loopnests._nest_compiled.cache_info().misses == before
+    np.testing.assert_allclose(found[0], deep(6)(*(x[0] for x in arrays))[0])
+
+
 def test_a_profile_tells_each_loop(compiling):
     def step(w, batch):
         return w - 0.1 * xp.sum(batch[0], axis=0), (xp.exp(batch[0]),)
