@@ -173,6 +173,10 @@ class Function(Loops):
         self._lock = threading.Lock()  # there is one block
         super().__init__(step, state, batch)
 
+    def held(self, batch: tuple[Array, ...], library: Any) -> list[Array]:
+        arrays = [np.asarray(x, order="C") for x in batch]  # a copy of all data, only to find a fold, would be too dear
+        return [x.copy() if any(overlap(x, y) for y in arrays[:i]) else x for i, x in enumerate(arrays)]
+
     def may_stay(self, x: Array, calls: list[Any]) -> bool:
         return recording.is_all_of_a_result(x, calls, apart_from=[*self.batch, *self.output])
 

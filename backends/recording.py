@@ -66,7 +66,7 @@ class Recording(ABC):
     def __init__(self, step: Step, state: Tree, batch: tuple[Array, ...], tape: Tape, library: Any) -> None:
         """Record a step; raise UnrecordableError where that cannot be done. `library` is NumPy or what has its functions."""
         self.state: list[Array] = [library.array(array, order="C") for array in leaves(state)]
-        self.batch: list[Array] = [library.array(array, order="C") for array in batch]
+        self.batch: list[Array] = self.held(batch, library)
         after, output = step(rebuilt(state, map(tape.array, self.state)), tuple(map(tape.array, self.batch)))
         final = [tape.plain(array) for array in leaves(after)]
         if [(x.shape, x.dtype) for x in final] != [(x.shape, x.dtype) for x in self.state]:
@@ -78,6 +78,10 @@ class Recording(ABC):
                 x = tape.calls[-1].out
             self.output.append(x)
         self.build(in_place(joined(tape.calls, self.output), self.state, final, self.output, tape.copy))
+
+    def held(self, batch: tuple[Array, ...], library: Any) -> list[Array]:
+        """Return the batch as arrays of which none shares memory with another."""
+        return [library.array(array, order="C") for array in batch]
 
     def may_stay(self, x: Array, calls: list[Any]) -> bool:
         """Tell whether an output may be read where it is: not where the state is, which changes before that."""

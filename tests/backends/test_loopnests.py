@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -270,6 +271,28 @@ def test_a_compiled_function_gives_trees_of_arrays_of_its_own(rows):
     again = compiled(x * 2.0, parameters)
     assert not any(np.may_share_memory(one, other) for one, other in zip(leaves(found), leaves(again), strict=True))
     np.testing.assert_array_equal(found[0]["z"], compiled(x, parameters)[0]["z"])
+
+
+def test_arguments_may_share_memory():
+    def function(x, y, z):
+        return x @ y, x + z, xp.exp(y)
+
+    compiled, whole = numba.NumbaBackend().compile(function), np.arange(32.0).reshape(2, 4, 4)
+    for x, y, z in ((whole[0], whole[0], whole[1]), (whole[1], whole[1], whole[1]), (whole[0], whole[1], whole[0])):
+        for got, value in zip(compiled(x, y, z), function(x, y, z), strict=True):
+            np.testing.assert_allclose(got, value)
+    np.testing.assert_array_equal(whole, np.arange(32.0).reshape(2, 4, 4))
+
+
+def test_a_function_that_folds_is_found_without_a_copy_of_its_data():
+    backend, data = numba.NumbaBackend(), np.ones((1000, 1000))
+    compiled = backend.compile(lambda x, w: backend.fold(lambda w, batch: (w + batch[0], ()), w, (x,))[0])
+    compiled(data[:1], np.zeros(1000))  # and what it needs the first time
+    tracemalloc.start()
+    np.testing.assert_array_equal(compiled(data, np.zeros(1000)), np.full(1000, 1000.0))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < data.nbytes / 2
 
 
 def test_what_is_no_function_of_arrays_alone_runs_as_it_is_written():
