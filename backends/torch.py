@@ -12,7 +12,7 @@ import warnings
 from collections.abc import Callable, Hashable, Iterator
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -321,7 +321,8 @@ def _inductor(graph: Any, arguments: list[Array]) -> Callable[..., list[Array]]:
         # The calls of a program's kernels are C++ too; so they cost half on a CPU. On a GPU they are queued, and cost nothing.
         options = {"cpp_wrapper": arguments[0].device.type == "cpu"} if arguments else {}
         with dynamo_timed(CLOCK):
-            return compile_fx(graph, arguments, config_patches=options)
+            program: Any = compile_fx(graph, arguments, config_patches=options)
+            return program
 
 
 def _compile_seconds() -> float:
@@ -394,10 +395,10 @@ def _describe_cpu() -> dict[str, Any]:
 
 
 def _describe_gpu(device: torch.device) -> dict[str, Any]:
-    properties = torch.cuda.get_device_properties(device)
+    properties, library = torch.cuda.get_device_properties(device), cast(Any, torch._C)
     return {
         "device_name": properties.name,
-        "driver": f"CUDA {torch._C._cuda_getDriverVersion()}",
+        "driver": f"CUDA {library._cuda_getDriverVersion()}",
         "memory_bytes": properties.total_memory,
         "blas": f"cuBLAS of CUDA {torch.version.cuda}",
     }
