@@ -145,7 +145,6 @@ def test_the_command_is_there_as_a_module():
 
 
 @pytest.mark.usefixtures("_no_roof")
-@pytest.mark.usefixtures("_no_roof")
 def test_a_quick_run_is_a_few_cases_of_the_suite_and_told_as_json(tmp_path, capsys):
     arguments = [
         "--quick",
