@@ -14,7 +14,7 @@ bench: $(VENV)/bench.stamp
 	$(BIN)/arraybench run
 
 test: $(VENV)/test.stamp lint
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q --numprocesses 2 --dist loadfile
 
 lint: $(VENV)/test.stamp
 	$(BIN)/ruff check .

@@ -22,6 +22,8 @@ EVERY_BACKEND = [
 ]
 
 os.environ.pop("ARRAY_BACKEND", None)  # a test says itself which backend it runs on
+for name in ("PYTEST_XDIST_WORKER", "PYTEST_XDIST_WORKER_COUNT"):
+    os.environ.pop(name, None)  # a session that a test starts is no worker of this one
 
 
 @pytest.fixture(params=EVERY_BACKEND)
