@@ -81,6 +81,12 @@ def _shared(call: Call, later: Call) -> list[tuple[Array, Array]]:
     return [pair for pair in pairs if overlap(*pair)]
 
 
+def stored(run: list[Own], read: list[Array]) -> list[Array]:
+    """Return the results of a run that are read elsewhere, where `read` is."""
+    made = {form(call.out): call.out for call in run}
+    return [out for out in made.values() if any(overlap(out, x) for x in read)]
+
+
 def form(x: Array) -> Any:
     """Return what only the same place in the same form has."""
     return address(x), x.shape, x.strides, x.dtype.name

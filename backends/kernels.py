@@ -15,7 +15,7 @@ from typing import Any
 from backends import recording
 from backends.base import Array, Step, StepError, Tree, first_batch
 from backends.formulas import TYPES
-from backends.fusing import form, runs
+from backends.fusing import form, runs, stored
 from backends.launches import Tape, count, plain, watched
 from backends.recording import Call, Known, Recording, UnrecordableError, address, is_all_of_a_result, overlap
 
@@ -131,8 +131,7 @@ def source(run: list[Call], outside: list[Array]) -> tuple[list[Array], list[Arr
         expression = call.function.format(*(names[form(x)] for x in call.inputs))
         names[form(call.out)] = f"v{len(lines)}"
         lines.append(f"const {TYPES[call.out.dtype.name]} v{len(lines)} = {expression};")
-    made = {form(call.out): call.out for call in run}
-    outputs = [out for out in made.values() if any(overlap(out, x) for x in outside)]
+    outputs = stored(run, outside)
     lines += [f"y{i} = {names[form(out)]};" for i, out in enumerate(outputs)]
     return inputs, outputs, "\n".join(lines)
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import operator
 import types
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextvars import ContextVar
 from typing import Any
 
@@ -18,7 +18,7 @@ import numpy as np
 
 from backends.base import Array, Tree, leaves
 from backends.formulas import formula
-from backends.recording import Call, UnrecordableError, is_array, overlap, rebuilt
+from backends.recording import Call, UnrecordableError, copied, is_array, overlap, replaced
 
 FACTS = ("shape", "dtype", "ndim", "size", "device")
 VIEWS = ("T", "mT")
@@ -125,8 +125,8 @@ def watched() -> bool:
 def count(function: Callable[..., Any], arguments: tuple[Any, ...], library: Any) -> int:
     """Return how many calls a function makes that give no view; raise UnrecordableError where that cannot be seen."""
     tape = Tape(library)
-    stand_ins = (Recorded(x) if isinstance(x, library.ndarray) else x for x in leaves(arguments))
-    tape.watching(function)(*rebuilt(arguments, stand_ins))
+    stand_ins = (Recorded(x) for x in leaves(arguments) if isinstance(x, library.ndarray))
+    tape.watching(function)(*replaced(arguments, library.ndarray, stand_ins))
     return len(tape.calls)
 
 
@@ -197,16 +197,10 @@ class Tape:
         if name == "concat" and not options and len(inputs) == 1:
             return Call(lambda *x: library.concatenate(x[:-1], out=x[-1]), list(inputs[0]), out, joins=True)
 
-        def copied(*x: Array) -> None:
-            now = iter(x[:-1])
-            result = function(*plain(arguments, now), **plain(options, now))
-            library.copyto(x[-1], result)
-
-        return Call(copied, [x.array for x in leaves((arguments, options)) if isinstance(x, Recorded)], out)
+        given = [x.array for x in leaves((arguments, options)) if isinstance(x, Recorded)]
+        return Call(copied(function, arguments, options, Recorded, library), given, out)
 
 
-def plain(tree: Tree, arrays: Iterator[Array] | None = None) -> Any:
-    """Return a tree with the arrays behind its stand-ins, or others, in their places."""
-    held = list(leaves(tree))
-    behind = arrays if arrays is not None else (x.array for x in held if isinstance(x, Recorded))
-    return rebuilt(tree, (next(behind) if isinstance(x, Recorded) else x for x in held))
+def plain(tree: Tree) -> Any:
+    """Return a tree with the arrays behind its stand-ins in their places."""
+    return replaced(tree, Recorded, (x.array for x in leaves(tree) if isinstance(x, Recorded)))

@@ -150,7 +150,7 @@ class Program(Loops):
         self._whole: Callable[..., Any] | None = None
         if all(_pays(run[0]) for run in self._runs):
             rows = [
-                Given(f"given{i}", x, "step") for i, x in enumerate((*self.batch, *map(np.empty_like, self.output)))
+                Given(f"address{i}", x, "step") for i, x in enumerate((*self.batch, *map(np.empty_like, self.output)))
             ]
             nests, after = self._nests(self._runs, rows[: len(self.batch)]), rows[len(self.batch) :]
             for x, row in zip(self.output, after, strict=True):
@@ -185,7 +185,7 @@ class Function(Loops):
         results = tuple([np.empty(x.shape, x.dtype) for x in self.output])
         given = *[np.asarray(x, order="C") for x in arguments], *results
         with self._lock:
-            replay.make([bind(*given) for bind in self.program(apart=replay.watched())])
+            replay.make(replay.observed([bind(*given) for bind in self.program(apart=replay.watched())]))
         return results
 
     def run(self, over: tuple[Array, ...], data: tuple[Array, ...]) -> tuple[Array, ...]:
@@ -195,7 +195,7 @@ class Function(Loops):
         """Return runs as functions from arguments and results to a call."""
         places = [*self.batch, *self.output]
         if _pays(runs[0][0]):
-            nests = self._nests(runs, [Given(f"given{i}", x) for i, x in enumerate(places)])
+            nests = self._nests(runs, [Given(f"address{i}", x) for i, x in enumerate(places)])
             loops = function(nests, places, len(self.batch))
             return [functools.partial(functools.partial, loops, self._block.address)]
         return [_moving(call.bound(), places) for run in runs for call in run]
@@ -263,12 +263,10 @@ class Block:
             raise UnrecordableError("an array of other things than numbers")
         bounds = [np.lib.array_utils.byte_bounds(owner) for owner in owners.values()]
         sizes = [-(-(high - low) // ALIGNMENT) * ALIGNMENT for low, high in bounds]
-        self.size = sum(sizes)
-        self._memory = np.empty(self.size + ALIGNMENT, np.uint8)
-        first = -address(self._memory) % ALIGNMENT
-        self.address = address(self._memory) + first
-        self.whole = self._memory[first : first + self.size]
-        starts = itertools.accumulate(sizes, initial=first)
+        memory = np.empty(sum(sizes) + ALIGNMENT, np.uint8)
+        self.whole = memory[-address(memory) % ALIGNMENT :]
+        self.address = address(self.whole)
+        starts = itertools.accumulate(sizes, initial=0)
         self._moves = {key: start - low for key, (low, _), start in zip(owners, bounds, starts, strict=False)}
         for key in owners.keys() - {id(replay.owner_of(x)) for x in made}:
             self.array(owners[key])[...] = owners[key]
@@ -276,7 +274,7 @@ class Block:
     def array(self, x: Array) -> Array:
         """Return an array's place in the block, as an array."""
         offset = address(x) + self._moves[id(replay.owner_of(x))]
-        return np.ndarray(x.shape, x.dtype, self._memory, offset, x.strides)
+        return np.ndarray(x.shape, x.dtype, self.whole, offset, x.strides)
 
     def arrays(self, inputs: list[Any]) -> list[Any]:
         """Return inputs with the arrays among them in their places."""
@@ -354,9 +352,7 @@ class Nest:
             expression = (ARITHMETIC.get(call.function) or FUNCTIONS[call.function]).format(*operands)
             names[fusing.form(call.out)] = f"v{next(self._numbers)}"
             every.append(f"{names[fusing.form(call.out)]} = {_type(call.out.dtype.name)}({expression})")
-        for out in {fusing.form(call.out): call.out for call in run}.values():
-            if any(overlap(out, x) for x in read):
-                every.append(f"{at(out)} = {names[fusing.form(out)]}")
+        every += [f"{at(out)} = {names[fusing.form(out)]}" for out in fusing.stored(run, read)]
         self._lines += [*once, *_nest(enumerate(shape), every)]
 
     def _add_product(self, call: Call) -> None:
@@ -413,7 +409,7 @@ def function(nests: list[Nest], given: Sequence[Array] = (), read: int = 0, step
     """
     names = [f"given{i}" for i in range(len(given))]
     addresses = [f"address{i} = {name}.ctypes.data" for i, name in enumerate(names)]
-    calls = [f"loops{i}({nest.arguments.replace('given', 'address')})" for i, nest in enumerate(nests)]
+    calls = [f"loops{i}({nest.arguments})" for i, nest in enumerate(nests)]
     lines = ["for step in range(len(given0)):", *_indented(calls)] if steps else calls
     text = "\n".join([f"def loops({', '.join(['block', *names])}):", *_indented([*addresses, *lines])])
     arrays = tuple((x.dtype.name, x.ndim, i < read) for i, x in enumerate(given))
@@ -431,7 +427,7 @@ def _compiled(
     types = [
         numba.types.Array(numba.from_dtype(np.dtype(dtype)), ndim, "C", readonly) for dtype, ndim, readonly in given
     ]
-    loops = _made(text, functions, (numba.types.intp, *types))
+    loops = _made(text, functions, types)
     loops.told = told
     return loops
 
@@ -439,13 +435,15 @@ def _compiled(
 @functools.cache
 def _nest_compiled(text: str) -> Callable[..., Any]:
     """Return a function of whole numbers, compiled."""
-    return _made(text, {}, (numba.types.intp,) * (text[: text.index(":")].count(",") + 1), forceinline=True)
+    return _made(text, {}, [], forceinline=True)
 
 
-def _made(text: str, functions: dict[str, Any], signature: tuple[Any, ...], **options: Any) -> Any:
+def _made(text: str, functions: dict[str, Any], arrays: list[Any], **options: Any) -> Any:
+    """Return the function of a source, compiled for whole numbers and, behind them, arrays of such types."""
     start = time.perf_counter()
     namespace: dict[str, Any] = {"carray": numba.carray, "math": math, "np": np, "pointer": _pointer} | functions
     exec(text, namespace)
-    made = numba.njit(signature, error_model="numpy", fastmath={"contract"}, **options)(namespace["loops"])
+    numbers = (numba.types.intp,) * (namespace["loops"].__code__.co_argcount - len(arrays))
+    made = numba.njit((*numbers, *arrays), error_model="numpy", fastmath={"contract"}, **options)(namespace["loops"])
     _compilations.append(time.perf_counter() - start)
     return made

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import math
 import weakref
@@ -55,10 +56,8 @@ class NumbaBackend(NumpyBackend):
             raise UnrecordableError("a fold")
         over, data = small_gathered(self.xp, over, data)
         if self._is_worth_compiling(step, state, over):
-            try:
+            with contextlib.suppress(UnrecordableError):  # it is folded as by NumPy then
                 return replay.fold(step, state, over, data, self._programs.setdefault(step, {}), loopnests.Program)
-            except UnrecordableError:
-                pass
         return super().fold(step, state, over, data)
 
     def _is_worth_compiling(self, step: Step, state: Tree, over: tuple[Array, ...]) -> bool:

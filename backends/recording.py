@@ -267,6 +267,25 @@ def address(x: Array) -> int:
     return x.ctypes.data if isinstance(x, np.ndarray) else x.data.ptr
 
 
+def replaced(tree: Tree, kind: Any, others: Iterator[Any]) -> Tree:
+    """Return a tree with others in the places of its leaves of a kind."""
+    return rebuilt(tree, (next(others) if isinstance(x, kind) else x for x in leaves(tree)))
+
+
+def copied(function: Callable[..., Any], arguments: Any, options: Any, kind: Any, library: Any) -> Callable[..., None]:
+    """Return a function that has no place for its result as one that copies it into its last argument.
+
+    The arguments before that are, in their order, in the places of what is of a kind among the arguments and options.
+    """
+
+    def call(*x: Array) -> None:
+        now = iter(x[:-1])
+        library.copyto(x[-1], function(*replaced(arguments, kind, now), **replaced(options, kind, now)))
+
+    call.__name__ = getattr(function, "__name__", "call")
+    return call
+
+
 def rebuilt(tree: Tree, arrays: Iterator[Array]) -> Tree:
     """Return a tree of that form with other arrays."""
     if isinstance(tree, dict):

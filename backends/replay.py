@@ -15,7 +15,7 @@ import collections
 import functools
 import operator
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
@@ -24,7 +24,7 @@ import numpy as np
 
 from backends import recording
 from backends.base import Array, Spent, Step, Tree, leaves, spent
-from backends.recording import Known, UnrecordableError, overlap, same
+from backends.recording import Known, UnrecordableError, overlap, replaced, same
 
 BLOCK_BYTES = 1 << 17
 """Of each array that a row of elementwise calls goes through at a time: what they hand on to each other stays in the cache."""
@@ -166,14 +166,8 @@ class Tape:
             return self._record(Call(cast, [plain[0]], out, elementwise=True))
         if function is np.concatenate and not named and len(plain) == 1:
             return self._record(Call(_concatenate, list(plain[0]), out, joins=True))
-
-        def copied(*x: Array) -> None:
-            now = iter(x[:-1])
-            arguments, options = (_with_arrays(tree, now) for tree in (plain, named))
-            np.copyto(x[-1], function(*arguments, **options))
-
-        copied.__name__ = function.__name__
-        return self._record(Call(copied, [x for x in leaves((plain, named)) if isinstance(x, np.ndarray)], out))
+        inputs = [x for x in leaves((plain, named)) if isinstance(x, np.ndarray)]
+        return self._record(Call(recording.copied(function, plain, named, np.ndarray, np), inputs, out))
 
     def plain(self, x: Any) -> Any:
         """Return an input as NumPy has it. A recorded array that no call has made was copied behind the recorder's back."""
@@ -188,16 +182,11 @@ class Tape:
         return Call(cast, [x], out, elementwise=True)
 
     def _plain_tree(self, tree: Any) -> Any:
-        return _with_arrays(tree, (self.plain(x) for x in leaves(tree) if isinstance(x, np.ndarray)))
+        return replaced(tree, np.ndarray, (self.plain(x) for x in leaves(tree) if isinstance(x, np.ndarray)))
 
     def _record(self, call: Call) -> Recorded:
         self.calls.append(call)
         return self.array(call.out)
-
-
-def _with_arrays(tree: Any, arrays: Iterator[Array]) -> Any:
-    """Return a tree with other arrays in the places of its arrays."""
-    return recording.rebuilt(tree, (next(arrays) if isinstance(x, np.ndarray) else x for x in leaves(tree)))
 
 
 def cast(x: Array, out: Array) -> None:
@@ -217,23 +206,27 @@ class Watched:
     times: int = 0
     seconds: float = 0.0
 
+    def __call__(self) -> None:
+        start = time.perf_counter()
+        self.call()
+        self.seconds += time.perf_counter() - start
+        self.times += 1
 
-_watching: ContextVar[dict[int, Watched] | None] = ContextVar("_watching", default=None)
+
+_watching: ContextVar[list[Watched] | None] = ContextVar("_watching", default=None)
 """What calls cost, while somebody asks."""
 
 
 def profile(call: Callable[[], Any]) -> list[Spent] | None:
     """Return what the recorded calls of a call spend; None where nothing is recorded."""
     reading = float(np.median([-time.perf_counter() + time.perf_counter() for _ in range(1000)]))
-    seen: dict[int, Watched] = {}
+    seen: list[Watched] = []
     token = _watching.set(seen)
     try:
         call()
     finally:
         _watching.reset(token)
-    return spent(
-        Spent(_told(own.call), own.times, max(0.0, own.seconds - own.times * reading)) for own in seen.values()
-    )
+    return spent(Spent(_told(own.call), own.times, max(0.0, own.seconds - own.times * reading)) for own in seen)
 
 
 def watched() -> bool:
@@ -241,18 +234,19 @@ def watched() -> bool:
     return _watching.get() is not None
 
 
-def make(program: list[Callable[[], Any]]) -> None:
-    """Make calls, one after the other."""
+def observed(program: Sequence[Callable[[], Any]]) -> Sequence[Callable[[], Any]]:
+    """Return a program as it is or, while somebody asks, with calls that tell what they cost."""
     seen = _watching.get()
     if seen is None:
-        collections.deque(map(operator.call, program), maxlen=0)
-        return
-    for call in program:
-        start = time.perf_counter()
-        call()
-        seconds = time.perf_counter() - start
-        own = seen.setdefault(id(call), Watched(call))
-        own.times, own.seconds = own.times + 1, own.seconds + seconds
+        return program
+    own = [Watched(call) for call in program]
+    seen += own
+    return own
+
+
+def make(program: Sequence[Callable[[], Any]]) -> None:
+    """Make calls, one after the other."""
+    collections.deque(map(operator.call, program), maxlen=0)
 
 
 def _told(call: Any) -> str:
@@ -275,10 +269,6 @@ class Recording(recording.Recording):
     def build(self, calls: list[Call]) -> None:
         self._program = _program(calls, [*self.state, *self.output])
 
-    def replay(self) -> None:
-        """Make the step's calls again."""
-        make(self.program())
-
     def program(self, apart: bool = False) -> list[Callable[[], Any]]:
         """Return the step's calls, bound; `apart`, so that as much as can be watched is a call of its own."""
         return self._program
@@ -289,7 +279,7 @@ class Recording(recording.Recording):
         taken = list(zip(self.batch[:gathered], data, strict=True))
         into = list(zip(self.batch[gathered:], over[1:] if data else over, strict=True))
         out_of = list(zip(outputs, self.output, strict=True))
-        program = self.program(apart=watched())
+        program = observed(self.program(apart=watched()))
         for i in range(steps):
             for buffer, array in taken:
                 np.take(array, over[0][i], axis=0, out=buffer, mode="clip")  # any other mode makes a copy first

@@ -15,7 +15,6 @@ import numpy as np
 
 from backends import Backend, BackendError, Tree
 from backends.base import leaves
-from backends.numpy import NumpyBackend
 from bench import functions, gate, workloads
 from bench.cases import CONTROL, Case
 from bench.networks import ZERO_OR_ONE as PROBE
@@ -116,7 +115,7 @@ class Call:
 
     def move(self) -> None:
         """Move the arguments, and what the next call allocates, to other places, where a library leaves the places to malloc."""
-        if isinstance(self._backend, NumpyBackend):
+        if self._backend.name in ("numpy", "numba"):  # both have NumPy's arrays
             self._heap.shuffle()
             copies = tree_map(np.copy, self._problem.inputs)
             self._arguments = _place(replace(self._problem, inputs=copies), self._backend)

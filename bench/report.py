@@ -232,12 +232,12 @@ def _peers_tables(rows: Summary, console: Console) -> Iterator[Table]:
     roomy = console.width >= ROOMY
 
     def table(compared: list[Comparison]) -> Table:
-        table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 1 if roomy else 0))
+        made = Table(box=None, pad_edge=False, padding=(0, 1, 0, 1 if roomy else 0))
         for name in ("", "", "time", *(comparison.title for comparison in compared)):
-            table.add_column(name, justify="right" if name else "left", no_wrap=True)
+            made.add_column(name, justify="right" if name else "left", no_wrap=True)
         for row in told:
-            table.add_row(f"  {row['spec']}", row["implementation"], *_cells(row, compared, roomy))
-        return table
+            made.add_row(f"  {row['spec']}", row["implementation"], *_cells(row, compared, roomy))
+        return made
 
     compared = [comparison for comparison in OF_OURS.values() if rows[comparison.name].notna().any()]
     yield from _fitting(compared, table, console)

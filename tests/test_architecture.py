@@ -35,12 +35,8 @@ ARROWS = {
         *("backends.base", "backends.formulas", "backends.fusing", "backends.launches", "backends.recording"),
     },
     "backends.loopnests": {
-        "backends.base",
-        "backends.fusing",
-        "backends.recording",
-        "backends.replay",
-        "numba",
-        "numpy",
+        *("backends.base", "backends.fusing", "backends.recording", "backends.replay"),
+        *("numba", "numpy"),
     },
     "backends.numba": {
         *("backends.base", "backends.loopnests", "backends.numpy", "backends.recording", "backends.replay"),

@@ -10,9 +10,8 @@ import keras
 from bench.networks import HostWeights, Network
 from bench.peers import Epoch, Forward, Peer
 
-warnings.filterwarnings(
-    "ignore", "Explicitly requested dtype", UserWarning
-)  # Keras asks newer JAX for int64 and takes int32
+# Keras asks newer versions of JAX for int64, and takes int32.
+warnings.filterwarnings("ignore", "Explicitly requested dtype", UserWarning)
 
 
 class Keras(Peer):

@@ -146,19 +146,8 @@ def test_the_command_is_there_as_a_module():
 
 @pytest.mark.usefixtures("_no_roof")
 def test_a_quick_run_is_a_few_cases_of_the_suite_and_told_as_json(tmp_path, capsys):
-    arguments = [
-        "--quick",
-        "--backends",
-        "numpy",
-        "--time",
-        "0",
-        "--json",
-        "--results",
-        str(tmp_path),
-        "--name",
-        "quick",
-    ]
-    assert main(["run", *arguments]) == 0
+    quick = ["--quick", "--backends", "numpy", "--time", "0", "--json"]
+    assert main(["run", *quick, "--results", str(tmp_path), "--name", "quick"]) == 0
     told = json.loads(capsys.readouterr().out)
     assert told["folder"] == str(tmp_path / "quick")
     frame = read_results(tmp_path / "quick")
