@@ -1,12 +1,8 @@
-"""Numba's part of NumPy's compiler: the calls of a recorded step as loops over their numbers.
+"""Numba's part of NumPy's compiler: recordings as compiled loops, and the calls that are left to NumPy.
 
-All arrays of a step lie in one block of memory, so that the compiler sees which of them cannot overlap, and their shapes are
-numbers of the source. Elementwise calls of one shape are one loop, in which nothing is stored that only the loop reads. What
-libraries do better is left to NumPy: large products are BLAS's, the exponentials of many numbers NumPy's own. A step that has
-neither is one function, and so is its fold.
-
-A source is compiled once in a process. Sums are taken in the order in which they are written, so that equal numbers come of
-equal ones, wherever the block lies.
+All arrays of a recording lie in one block of memory, so that the compiler sees which of them cannot overlap. A step that is
+loops alone is one function, and so is its fold. A source is compiled once in a process; it gives the same numbers wherever the
+block lies.
 """
 
 from __future__ import annotations
@@ -17,8 +13,8 @@ import math
 import operator
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numba
 import numpy as np
@@ -27,63 +23,12 @@ from numba.extending import intrinsic
 
 from backends import fusing, recording, replay
 from backends.base import Array, Step, Tree
+from backends.nests import Given, Nest, indented, pays
 from backends.recording import UnrecordableError, address, is_array, overlap, same
-from backends.replay import Call, Reduction
+from backends.replay import Call
 
-PRODUCT = 1 << 13
-"""The most multiplications of a product that is made by loops."""
-NUMBERS = 1 << 10
-"""The most numbers that are reduced by loops: NumPy sums many in pairs, which is more exact."""
-FEW = 1 << 8
-"""The most numbers of which exponentials and the like are made by loops, one by one: NumPy makes several at once."""
-VARIABLES = 16
-"""The most results of a product that has a variable for each."""
-LONG = 1 << 12
-"""Numbers, from which on it is worth another compilation that loops know where they are."""
-EVERYWHERE = 1 << 48
-"""As many numbers as no place has: how long memory is behind an address is nobody's question."""
-AXES = "i0 i1 i2 i3 i4 i5 i6 i7"
-"""The variables of the places along an array's axes."""
 ALIGNMENT = 64
 """Of arrays in a block, in bytes."""
-
-ARITHMETIC = {
-    np.absolute: "abs({0})",
-    np.add: "{0} + {1}",
-    np.bitwise_and: "{0} & {1}",
-    np.bitwise_or: "{0} | {1}",
-    np.divide: "{0} / {1}",
-    np.equal: "{0} == {1}",
-    np.greater: "{0} > {1}",
-    np.greater_equal: "{0} >= {1}",
-    np.less: "{0} < {1}",
-    np.less_equal: "{0} <= {1}",
-    np.maximum: "{0} if {0} >= {1} or {0} != {0} else {1}",  # the one that is NaN, where one is
-    np.minimum: "{0} if {0} <= {1} or {0} != {0} else {1}",
-    np.multiply: "{0} * {1}",
-    np.negative: "-{0}",
-    np.not_equal: "{0} != {1}",
-    np.sqrt: "math.sqrt({0})",
-    np.square: "{0} * {0}",
-    np.subtract: "{0} - {1}",
-    replay.cast: "{0}",
-}
-"""What a processor does to several numbers at once."""
-FUNCTIONS = {
-    np.cos: "math.cos({0})",
-    np.exp: "math.exp({0})",
-    np.expm1: "math.expm1({0})",
-    np.log: "math.log({0})",
-    np.log1p: "math.log1p({0})",
-    np.logaddexp: "np.logaddexp({0}, {1})",
-    np.power: "{0} ** {1}",
-    np.sin: "math.sin({0})",
-    np.tanh: "math.tanh({0})",
-}
-"""What is a call for each number."""
-REDUCED = (np.add, np.maximum, np.minimum, np.multiply)
-"""By which numbers are reduced."""
-DTYPES = ("bool", "int32", "int64", "float32", "float64")
 
 _compilations: list[float] = []
 
@@ -113,7 +58,7 @@ class Loops(replay.Recording):
         self.state, self.batch, self.output = map(self._block.arrays, (self.state, self.batch, self.output))
         for call in calls:
             call.inputs, call.out = self._block.arrays(call.inputs), self._block.array(call.out)
-            call.elementwise = call.elementwise and _pays(call)
+            call.elementwise = call.elementwise and pays(call)
         self._runs = fusing.runs(calls, [*self.state, *self.output], spread=False)
         self._programs: dict[bool, list[Callable[..., Any]]] = {}
 
@@ -121,13 +66,13 @@ class Loops(replay.Recording):
         if apart not in self._programs:
             parts = [[run] for run in self._runs]
             if not apart:
-                parts = [list(runs) for _, runs in itertools.groupby(self._runs, lambda run: _pays(run[0]))]
+                parts = [list(runs) for _, runs in itertools.groupby(self._runs, lambda run: pays(run[0]))]
             self._programs[apart] = [call for runs in parts for call in self._bound(runs)]
         return self._programs[apart]
 
     def _bound(self, runs: list[list[Call]]) -> list[Callable[..., Any]]:
         """Return runs that are all loops, or all NumPy's calls, as they are called."""
-        if _pays(runs[0][0]):
+        if pays(runs[0][0]):
             return [functools.partial(function(self._nests(runs)), self._block.address)]
         return [call.bound() for run in runs for call in run]
 
@@ -148,7 +93,7 @@ class Program(Loops):
     def build(self, calls: list[Call]) -> None:
         super().build(calls)
         self._whole: Callable[..., Any] | None = None
-        if all(_pays(run[0]) for run in self._runs):
+        if all(pays(run[0]) for run in self._runs):
             rows = [
                 Given(f"address{i}", x, "step") for i, x in enumerate((*self.batch, *map(np.empty_like, self.output)))
             ]
@@ -194,7 +139,7 @@ class Function(Loops):
     def _bound(self, runs: list[list[Call]]) -> list[Callable[..., Any]]:
         """Return runs as functions from arguments and results to a call."""
         places = [*self.batch, *self.output]
-        if _pays(runs[0][0]):
+        if pays(runs[0][0]):
             nests = self._nests(runs, [Given(f"address{i}", x) for i, x in enumerate(places)])
             loops = function(nests, places, len(self.batch))
             return [functools.partial(functools.partial, loops, self._block.address)]
@@ -233,24 +178,6 @@ def _parts(call: Call) -> list[Call]:
     ]
 
 
-def _pays(call: Call) -> bool:
-    """Tell whether a call is made by loops."""
-    if not all(_is_plain(x) for x in (*call.reads, call.out)):
-        return False
-    if call.elementwise:
-        return call.function in ARITHMETIC or (call.function in FUNCTIONS and call.out.size <= FEW)
-    if call.function is np.dot:
-        return call.inputs[0].size * call.out.shape[-1] <= PRODUCT
-    if isinstance(call.function, Reduction):
-        return call.function.ufunc in REDUCED and call.function.dtype is None and call.inputs[0].size <= NUMBERS
-    return False
-
-
-def _is_plain(x: Array) -> bool:
-    """Tell whether loops can read an array: strides are of whole numbers where they are aligned."""
-    return x.dtype.name in DTYPES and x.dtype.isnative and x.flags.aligned and x.ndim <= len(AXES.split())
-
-
 class Block:
     """One block of memory, with a place for each array and for what each is a view of.
 
@@ -281,127 +208,6 @@ class Block:
         return [self.array(x) if is_array(x) else x for x in inputs]
 
 
-class Given(NamedTuple):
-    """A place in memory that a function of loops is told of: by the address in a variable, or that of a row of it."""
-
-    name: str
-    place: Array
-    row: str = ""
-
-
-class Nest:
-    """A run of calls as a function of Python, of addresses and of where the arrays begin behind them.
-
-    Neither is part of a short one's source, so that equal layers share a function. A long one has its places in the source: the
-    compiler takes several numbers at once where it sees that they do not overlap.
-    """
-
-    def __init__(self, run: list[Call], read: list[Array], homes: list[Given]) -> None:
-        """Print a run, of which what is in `read` is read elsewhere; each array lies in the first home that has its place."""
-        self._homes, self._long = homes, max(x.size for call in run for x in (*call.reads, call.out)) >= LONG
-        self._bases: dict[str, str] = {}
-        self._starts: dict[str, str] = {}
-        self._views: dict[str, str] = {}
-        self._lines: list[str] = []
-        self._numbers = itertools.count()
-        if run[-1].elementwise:
-            self._add_elementwise(run, read)
-        elif run[-1].function is np.dot:
-            self._add_product(run[-1])
-        else:
-            self._add_reduction(run[-1])
-        views = [f"{name} = {view}" for name, view in self._views.items()]
-        parameters = ", ".join([*self._bases.values(), *self._starts.values()])
-        self.text = "\n".join([f"def loops({parameters}):", *_indented([*views, *self._lines])])
-        self.arguments = ", ".join([*self._bases, *self._starts])
-        self.told = " ".join([*(call.function.__name__ for call in run), str(run[-1].out.shape)])
-
-    def _at(self, x: Array, at: str = AXES) -> str:
-        """Return the number of an array whose place along each axis is told by `at`."""
-        home = next(home for home in self._homes if overlap(x, home.place))
-        base = self._bases.setdefault(home.name, f"base{len(self._bases)}")
-        view = f"{x.dtype.name}s_{base}"
-        self._views[view] = f"carray(pointer({base}), ({EVERYWHERE},), {_type(x.dtype.name)})"
-        row = f" + {home.row} * {home.place.nbytes // x.itemsize}" if home.row else ""
-        start = f"{(address(x) - address(home.place)) // x.itemsize}{row}"
-        if row or not self._long:
-            start = self._starts.setdefault(start, f"start{len(self._starts)}")
-        strides = [stride // x.itemsize for stride in x.strides]
-        terms = [f"{i} * {n}" for i, size, n in zip(at.split(), x.shape, strides, strict=False) if size > 1 and n]
-        return f"{view}[{' + '.join([*terms, start])}]"
-
-    def _add_elementwise(self, run: list[Call], read: list[Array]) -> None:
-        shape = run[-1].out.shape
-        flat = all(
-            x.size == 1 or (x.shape == shape and x.flags.c_contiguous) for call in run for x in (*call.reads, call.out)
-        )
-        shape = (math.prod(shape),) if flat else shape
-
-        def at(x: Array) -> str:
-            return self._at(x.reshape(-1) if flat else x.reshape((1,) * (len(shape) - x.ndim) + x.shape))
-
-        names: dict[Any, str] = {}
-        once: list[str] = []
-        every: list[str] = []
-        for call in run:
-            for x in call.reads:
-                if fusing.form(x) not in names:
-                    names[fusing.form(x)] = f"v{next(self._numbers)}"
-                    (once if x.size == 1 else every).append(f"{names[fusing.form(x)]} = {at(x)}")
-            operands = [names[fusing.form(x)] if is_array(x) else repr(x) for x in call.inputs]
-            expression = (ARITHMETIC.get(call.function) or FUNCTIONS[call.function]).format(*operands)
-            names[fusing.form(call.out)] = f"v{next(self._numbers)}"
-            every.append(f"{names[fusing.form(call.out)]} = {_type(call.out.dtype.name)}({expression})")
-        every += [f"{at(out)} = {names[fusing.form(out)]}" for out in fusing.stored(run, read)]
-        self._lines += [*once, *_nest(enumerate(shape), every)]
-
-    def _add_product(self, call: Call) -> None:
-        a, b = call.inputs
-        a, out = a.reshape((-1, len(b))), call.out.reshape((-1, b.shape[1]))
-        if out.size > VARIABLES:
-            total = [f"total += {self._at(a, 'i0 k')} * {self._at(b, 'k i1')}"]
-            lines = [
-                f"total = {_type(out.dtype.name)}(0)",
-                f"for k in range({len(b)}):",
-                *_indented(total),
-                f"{self._at(out)} = total",
-            ]
-            self._lines += _nest(enumerate(out.shape), lines)
-            return
-        totals = {(i, j): f"v{next(self._numbers)}" for i, j in np.ndindex(out.shape)}
-        terms = [f"{v} += {self._at(a, f'{i} k')} * {self._at(b, f'k {j}')}" for (i, j), v in totals.items()]
-        self._lines += [f"{v} = {_type(out.dtype.name)}(0)" for v in totals.values()]
-        self._lines += [f"for k in range({len(b)}):", *_indented(terms)]
-        self._lines += [f"{self._at(out, f'{i} {j}')} = {v}" for (i, j), v in totals.items()]
-
-    def _add_reduction(self, call: Call) -> None:
-        reduction, x, out = call.function, *call.inputs, call.out
-        axes = range(x.ndim) if reduction.axis is None else [axis % x.ndim for axis in np.atleast_1d(reduction.axis)]
-        out = out if reduction.keepdims else np.expand_dims(out, tuple(axes))
-        first = " ".join("0" if axis in axes else i for axis, i in zip(range(x.ndim), AXES.split(), strict=False))
-        start = self._at(x, first) if reduction.ufunc.identity is None else str(reduction.ufunc.identity)
-        total = f"total = {_type(out.dtype.name)}({ARITHMETIC[reduction.ufunc].format('total', self._at(x))})"
-        lengths = list(enumerate(x.shape))
-        inner = _nest([own for own in lengths if own[0] in axes], [total])
-        lines = [f"total = {_type(out.dtype.name)}({start})", *inner, f"{self._at(out)} = total"]
-        self._lines += _nest([own for own in lengths if own[0] not in axes], lines)
-
-
-def _type(dtype: str) -> str:
-    return "np.bool_" if dtype == "bool" else f"np.{dtype}"
-
-
-def _nest(axes: Iterable[tuple[int, int]], lines: list[str]) -> list[str]:
-    """Return lines inside of loops over axes, each with its length."""
-    for axis, length in reversed(list(axes)):
-        lines = [f"for i{axis} in range({length}):", *_indented(lines)]
-    return lines
-
-
-def _indented(lines: list[str]) -> list[str]:
-    return [f"    {line}" for line in lines]
-
-
 def function(nests: list[Nest], given: Sequence[Array] = (), read: int = 0, steps: bool = False) -> Callable[..., Any]:
     """Return loops, one after the other, as a function of the block's address and of such arrays, the first of them only `read`.
 
@@ -410,8 +216,8 @@ def function(nests: list[Nest], given: Sequence[Array] = (), read: int = 0, step
     names = [f"given{i}" for i in range(len(given))]
     addresses = [f"address{i} = {name}.ctypes.data" for i, name in enumerate(names)]
     calls = [f"loops{i}({nest.arguments})" for i, nest in enumerate(nests)]
-    lines = ["for step in range(len(given0)):", *_indented(calls)] if steps else calls
-    text = "\n".join([f"def loops({', '.join(['block', *names])}):", *_indented([*addresses, *lines])])
+    lines = ["for step in range(len(given0)):", *indented(calls)] if steps else calls
+    text = "\n".join([f"def loops({', '.join(['block', *names])}):", *indented([*addresses, *lines])])
     arrays = tuple((x.dtype.name, x.ndim, i < read) for i, x in enumerate(given))
     return _compiled(
         text, arrays, tuple(nest.text for nest in nests), "loops: " + "; ".join(nest.told for nest in nests)

@@ -34,8 +34,9 @@ ARROWS = {
     "backends.kernels": {
         *("backends.base", "backends.formulas", "backends.fusing", "backends.launches", "backends.recording"),
     },
+    "backends.nests": {"backends.base", "backends.fusing", "backends.recording", "backends.replay", "numpy"},
     "backends.loopnests": {
-        *("backends.base", "backends.fusing", "backends.recording", "backends.replay"),
+        *("backends.base", "backends.fusing", "backends.nests", "backends.recording", "backends.replay"),
         *("numba", "numpy"),
     },
     "backends.numba": {

@@ -12,7 +12,7 @@ import pytest
 pytest.importorskip("numba")
 
 import backends
-from backends import loopnests, numba, replay
+from backends import loopnests, nests, numba, replay
 from backends.base import leaves
 from backends.loopnests import Program
 from bench.conform.suite import REQUIREMENTS
@@ -44,9 +44,7 @@ def compiling(monkeypatch):
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
 def test_every_function_gives_numpys_numbers_of_all_kinds_of_numbers():
     known = [
-        f
-        for f in (*loopnests.ARITHMETIC, *loopnests.FUNCTIONS)
-        if isinstance(f, np.ufunc) and not f.__name__.startswith("bit")
+        f for f in (*nests.ARITHMETIC, *nests.FUNCTIONS) if isinstance(f, np.ufunc) and not f.__name__.startswith("bit")
     ]
 
     def function(x, y):
@@ -57,7 +55,7 @@ def test_every_function_gives_numpys_numbers_of_all_kinds_of_numbers():
     assert program._whole is not None
     for f, found, expected in zip(known, outputs, function(x, y), strict=True):
         assert found.dtype == expected.dtype, f
-        tolerance = 0 if f in loopnests.ARITHMETIC else 4 * np.finfo(np.float32).eps
+        tolerance = 0 if f in nests.ARITHMETIC else 4 * np.finfo(np.float32).eps
         np.testing.assert_allclose(found[0], expected, rtol=tolerance, atol=0, err_msg=f.__name__)
 
 
@@ -99,16 +97,14 @@ def test_products_of_all_shapes_and_forms_are_products():
     generator = np.random.default_rng(0)
     arrays = [generator.normal(size=(3, *shape)).astype("float32") for shape in ((7, 4), (4, 5), (9, 1))]
     outputs, program = fold(stateless(function), np.zeros(1), tuple(arrays))
-    assert (
-        sum(run[0].function is np.dot and loopnests._pays(run[0]) for run in program._runs) >= 5
-    )  # older NumPys copy some
+    assert sum(run[0].function is np.dot and nests.pays(run[0]) for run in program._runs) >= 5  # older NumPys copy some
     for found, expected in zip(outputs, zip(*map(function, *arrays), strict=True), strict=True):
         np.testing.assert_allclose(found, np.stack(expected), rtol=1e-5, atol=1e-6)
 
 
 def test_reductions_along_all_axes_are_reductions():
     def function(x, n):
-        along = itertools.product(loopnests.REDUCED, ((-1, True), ((0, 2), False)))
+        along = itertools.product(nests.REDUCED, ((-1, True), ((0, 2), False)))
         return [f.reduce(y[:, ::-1], axis=axis, keepdims=keepdims) for f, (axis, keepdims) in along for y in (x, n)]
 
     n = np.random.default_rng(0).integers(-4, 5, (2, 3, 4, 2))
