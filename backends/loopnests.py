@@ -18,7 +18,6 @@ from typing import Any
 
 import numba
 import numpy as np
-from numba.core import cgutils
 from numba.extending import intrinsic
 
 from backends import fusing, recording, replay
@@ -29,6 +28,10 @@ from backends.replay import Call
 
 ALIGNMENT = 64
 """Of arrays in a block, in bytes."""
+OPTIONS: dict[str, Any] = {"error_model": "numpy", "fastmath": {"contract"}, "no_cfunc_wrapper": True}
+"""Nothing is raised for a division by zero, a product and a sum may be one instruction, and C calls no loops."""
+INLINED = OPTIONS | {"forceinline": True, "no_cpython_wrapper": True}
+"""What is part of a function that calls it."""
 
 _compilations: list[float] = []
 
@@ -39,13 +42,25 @@ def compile_seconds() -> float:
 
 
 @intrinsic
-def _pointer(context: Any, at: Any) -> Any:
-    """Return an address as a pointer, of which `carray` makes an array."""
+def _address(context: Any, array: Any) -> Any:
+    """Return where the first number of an array lies."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        return builder.inttoptr(arguments[0], cgutils.voidptr_t)
+        made = context.make_array(array)(context, builder, arguments[0])
+        return builder.ptrtoint(made.data, context.get_value_type(numba.types.intp))
 
-    return numba.types.voidptr(at), generate
+    return numba.types.intp(array), generate
+
+
+@intrinsic
+def _pointer(context: Any, at: Any, start: Any, dtype: Any) -> Any:
+    """Return a pointer to numbers of a dtype, so many of them behind an address."""
+    pointer = numba.types.CPointer(dtype.dtype)
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.gep(builder.inttoptr(arguments[0], context.get_value_type(pointer)), [arguments[1]])
+
+    return pointer(at, start, dtype), generate
 
 
 class Loops(replay.Recording):
@@ -214,7 +229,7 @@ def function(nests: list[Nest], given: Sequence[Array] = (), read: int = 0, step
     With `steps` they are made again for each row of the arrays.
     """
     names = [f"given{i}" for i in range(len(given))]
-    addresses = [f"address{i} = {name}.ctypes.data" for i, name in enumerate(names)]
+    addresses = [f"address{i} = address({name})" for i, name in enumerate(names)]
     calls = [f"loops{i}({nest.arguments})" for i, nest in enumerate(nests)]
     lines = ["for step in range(len(given0)):", *indented(calls)] if steps else calls
     text = "\n".join([f"def loops({', '.join(['block', *names])}):", *indented([*addresses, *lines])])
@@ -229,27 +244,28 @@ def _compiled(
     text: str, given: tuple[tuple[str, int, bool], ...], within: tuple[str, ...], told: str
 ) -> Callable[..., Any]:
     """Return a function, compiled, of an address and of arrays; each has a dtype, a number of axes, and is only read or not."""
-    functions = {f"loops{i}": _nest_compiled(inner) for i, inner in enumerate(within)}
+    start = time.perf_counter()
+    made = _made(text, **{f"loops{i}": _nest_compiled(inner) for i, inner in enumerate(within)})
     types = [
         numba.types.Array(numba.from_dtype(np.dtype(dtype)), ndim, "C", readonly) for dtype, ndim, readonly in given
     ]
-    loops = _made(text, functions, types)
+    loops: Any = numba.njit((numba.types.intp, *types), **OPTIONS)(made)
     loops.told = told
+    _compilations.append(time.perf_counter() - start)
     return loops
 
 
 @functools.cache
-def _nest_compiled(text: str) -> Callable[..., Any]:
-    """Return a function of whole numbers, compiled."""
-    return _made(text, {}, [], forceinline=True)
+def _nest_compiled(text: str) -> Any:
+    """Return the loops of a source, compiled with the function that calls them."""
+    return numba.njit(_made(text), **INLINED)
 
 
-def _made(text: str, functions: dict[str, Any], arrays: list[Any], **options: Any) -> Any:
-    """Return the function of a source, compiled for whole numbers and, behind them, arrays of such types."""
-    start = time.perf_counter()
-    namespace: dict[str, Any] = {"carray": numba.carray, "math": math, "np": np, "pointer": _pointer} | functions
-    exec(text, namespace)
-    numbers = (numba.types.intp,) * (namespace["loops"].__code__.co_argcount - len(arrays))
-    made = numba.njit((*numbers, *arrays), error_model="numpy", fastmath={"contract"}, **options)(namespace["loops"])
-    _compilations.append(time.perf_counter() - start)
-    return made
+def _made(text: str, **functions: Any) -> Any:
+    """Return the function of a source."""
+    exec(text, namespace := NAMES | functions)
+    return namespace["loops"]
+
+
+NAMES = {"address": _address, "math": math, "np": np, "pointer": _pointer}
+"""What a source may call."""

@@ -1,7 +1,7 @@
 """A run of NumPy's calls as the source of a function of Python that Numba compiles: loops over numbers in memory.
 
 Elementwise calls of one shape are one loop, in which nothing is stored that only the loop reads; small products and sums are
-loops too. Shapes and strides are numbers of the source. What libraries do better is left to NumPy: large products are BLAS's, the
+loops too. Strides are numbers of the source. What libraries do better is left to NumPy: large products are BLAS's, the
 exponentials of many numbers NumPy's own. Sums are taken in the order in which they are written.
 """
 
@@ -29,8 +29,6 @@ VARIABLES = 16
 """The most results of a product that has a variable for each."""
 LONG = 1 << 12
 """Numbers, from which on it is worth another compilation that loops know where they are."""
-EVERYWHERE = 1 << 48
-"""As many numbers as no place has: how long memory is behind an address is nobody's question."""
 AXES = "i0 i1 i2 i3 i4 i5 i6 i7"
 """The variables of the places along an array's axes."""
 
@@ -100,18 +98,16 @@ class Given(NamedTuple):
 
 
 class Nest:
-    """A run of calls as a function of Python, of addresses and of where the arrays begin behind them.
+    """A run of calls as a function of Python, of pointers to arrays and of the length of its outermost loop.
 
-    Neither is part of a short one's source, so that equal layers share a function. A long one has its places in the source: the
-    compiler takes several numbers at once where it sees that they do not overlap.
+    Neither is part of a short one's source, so that equal layers, and batches of any size, share a function. A long one knows
+    both, and where its arrays lie behind one pointer: the compiler takes several numbers at once where it sees no overlap.
     """
 
     def __init__(self, run: list[Call], read: list[Array], homes: list[Given]) -> None:
         """Print a run, of which what is in `read` is read elsewhere; each array lies in the first home that has its place."""
         self._homes, self._long = homes, max(x.size for call in run for x in (*call.reads, call.out)) >= LONG
-        self._bases: dict[str, str] = {}
-        self._starts: dict[str, str] = {}
-        self._views: dict[str, str] = {}
+        self._parameters: dict[str, str] = {}
         self._lines: list[str] = []
         self._numbers = itertools.count()
         if run[-1].elementwise:
@@ -120,25 +116,30 @@ class Nest:
             self._add_product(run[-1])
         else:
             self._add_reduction(run[-1])
-        views = [f"{name} = {view}" for name, view in self._views.items()]
-        parameters = ", ".join([*self._bases.values(), *self._starts.values()])
-        self.text = "\n".join([f"def loops({parameters}):", *indented([*views, *self._lines])])
-        self.arguments = ", ".join([*self._bases, *self._starts])
+        self.text = "\n".join([f"def loops({', '.join(self._parameters.values())}):", *indented(self._lines)])
+        self.arguments = ", ".join(self._parameters)
         self.told = " ".join([*(call.function.__name__ for call in run), str(run[-1].out.shape)])
+
+    def _told(self, argument: str, name: str) -> str:
+        """Return the parameter that is told something, by a name that begins like that."""
+        return self._parameters.setdefault(argument, f"{name}{len(self._parameters)}")
+
+    def _length(self, length: int) -> str:
+        """Return the length of the outermost loop."""
+        return str(length) if self._long else self._told(f"np.intp({length})", "length")
 
     def _at(self, x: Array, at: str = AXES) -> str:
         """Return the number of an array whose place along each axis is told by `at`."""
         home = next(home for home in self._homes if overlap(x, home.place))
-        base = self._bases.setdefault(home.name, f"base{len(self._bases)}")
-        view = f"{x.dtype.name}s_{base}"
-        self._views[view] = f"carray(pointer({base}), ({EVERYWHERE},), {_type(x.dtype.name)})"
+        start = f"{(address(x) - address(home.place)) // x.itemsize}"
         row = f" + {home.row} * {home.place.nbytes // x.itemsize}" if home.row else ""
-        start = f"{(address(x) - address(home.place)) // x.itemsize}{row}"
-        if row or not self._long:
-            start = self._starts.setdefault(start, f"start{len(self._starts)}")
         strides = [stride // x.itemsize for stride in x.strides]
         terms = [f"{i} * {n}" for i, size, n in zip(at.split(), x.shape, strides, strict=False) if size > 1 and n]
-        return f"{view}[{' + '.join([*terms, start])}]"
+        if self._long and not row:
+            terms, start = [*terms, start], "0"
+        stored = "uint8" if x.dtype == np.bool_ else x.dtype.name
+        pointer = self._told(f"pointer({home.name}, {start}{row}, np.{stored})", f"{stored}s")
+        return f"{pointer}[{' + '.join(terms) or '0'}]"
 
     def _add_elementwise(self, run: list[Call], read: list[Array]) -> None:
         shape = run[-1].out.shape
@@ -163,12 +164,12 @@ class Nest:
             names[fusing.form(call.out)] = f"v{next(self._numbers)}"
             every.append(f"{names[fusing.form(call.out)]} = {_type(call.out.dtype.name)}({expression})")
         every += [f"{at(out)} = {names[fusing.form(out)]}" for out in fusing.stored(run, read)]
-        self._lines += [*once, *_nest(enumerate(shape), every)]
+        self._lines += [*once, *self._nest(enumerate(shape), every)]
 
     def _add_product(self, call: Call) -> None:
         a, b = call.inputs
         a, out = a.reshape((-1, len(b))), call.out.reshape((-1, b.shape[1]))
-        if out.size > VARIABLES:
+        if not len(b) > out.size <= VARIABLES:
             total = [f"total += {self._at(a, 'i0 k')} * {self._at(b, 'k i1')}"]
             lines = [
                 f"total = {_type(out.dtype.name)}(0)",
@@ -176,12 +177,12 @@ class Nest:
                 *indented(total),
                 f"{self._at(out)} = total",
             ]
-            self._lines += _nest(enumerate(out.shape), lines)
+            self._lines += self._nest(enumerate(out.shape), lines)
             return
         totals = {(i, j): f"v{next(self._numbers)}" for i, j in np.ndindex(out.shape)}
         terms = [f"{v} += {self._at(a, f'{i} k')} * {self._at(b, f'k {j}')}" for (i, j), v in totals.items()]
         self._lines += [f"{v} = {_type(out.dtype.name)}(0)" for v in totals.values()]
-        self._lines += [f"for k in range({len(b)}):", *indented(terms)]
+        self._lines += [f"for k in range({self._length(len(b))}):", *indented(terms)]
         self._lines += [f"{self._at(out, f'{i} {j}')} = {v}" for (i, j), v in totals.items()]
 
     def _add_reduction(self, call: Call) -> None:
@@ -192,18 +193,23 @@ class Nest:
         start = self._at(x, first) if reduction.ufunc.identity is None else str(reduction.ufunc.identity)
         total = f"total = {_type(out.dtype.name)}({ARITHMETIC[reduction.ufunc].format('total', self._at(x))})"
         lengths = list(enumerate(x.shape))
-        inner = _nest([own for own in lengths if own[0] in axes], [total])
+        inner = _loops([own for own in lengths if own[0] in axes], [total])
         lines = [f"total = {_type(out.dtype.name)}({start})", *inner, f"{self._at(out)} = total"]
-        self._lines += _nest([own for own in lengths if own[0] not in axes], lines)
+        self._lines += self._nest([own for own in lengths if own[0] not in axes], lines)
+
+    def _nest(self, axes: Iterable[tuple[int, int]], lines: list[str]) -> list[str]:
+        """Return lines inside of loops over axes, each with its length."""
+        axes = list(axes)
+        return _loops([(axis, self._length(n)) for axis, n in axes[:1]] + axes[1:], lines)
 
 
 def _type(dtype: str) -> str:
     return "np.bool_" if dtype == "bool" else f"np.{dtype}"
 
 
-def _nest(axes: Iterable[tuple[int, int]], lines: list[str]) -> list[str]:
+def _loops(axes: list[tuple[int, Any]], lines: list[str]) -> list[str]:
     """Return lines inside of loops over axes, each with its length."""
-    for axis, length in reversed(list(axes)):
+    for axis, length in reversed(axes):
         lines = [f"for i{axis} in range({length}):", *indented(lines)]
     return lines
 

@@ -193,6 +193,22 @@ def test_equal_layers_share_their_loops():
     np.testing.assert_allclose(found[0], deep(6)(*(x[0] for x in arrays))[0])
 
 
+def test_batches_of_any_size_share_their_loops(compiling):
+    def function(x, w, b):
+        z = xp.maximum(x @ w + b, 0.0)
+        return z, x.T @ z, xp.sum(z, axis=0), xp.max(z, axis=1)
+
+    w, b = np.ones((5, 3), "float32"), np.arange(3, dtype="float32")
+    compiled = compiling.compile(function)
+    compiled(np.ones((20, 5), "float32"), w, b)
+    before = loopnests._nest_compiled.cache_info().misses
+    for rows in (17, 100):
+        x = np.random.default_rng(rows).standard_normal((rows, 5)).astype("float32")
+        for found, expected in zip(compiled(x, w, b), function(x, w, b), strict=True):
+            np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
+    assert loopnests._nest_compiled.cache_info().misses == before
+
+
 def test_a_profile_tells_each_loop(compiling):
     def step(w, batch):
         return w - 0.1 * xp.sum(batch[0], axis=0), (xp.exp(batch[0]),)
