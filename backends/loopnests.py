@@ -22,6 +22,7 @@ from numba.extending import intrinsic
 
 from backends import fusing, recording, replay
 from backends.base import Array, Step, Tree
+from backends.exponential import exponential
 from backends.nests import Given, Nest, indented, pays
 from backends.recording import UnrecordableError, address, is_array, overlap, same
 from backends.replay import Call
@@ -267,5 +268,7 @@ def _made(text: str, **functions: Any) -> Any:
     return namespace["loops"]
 
 
-NAMES = {"address": _address, "math": math, "np": np, "pointer": _pointer}
+NAMES = {"address": _address, "math": math, "np": np, "pointer": _pointer} | {
+    f"exp_{dtype}": exponential(dtype, numba.njit(**INLINED)) for dtype in ("float32", "float64")
+}
 """What a source may call."""

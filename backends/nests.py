@@ -1,8 +1,8 @@
 """A run of NumPy's calls as the source of a function of Python that Numba compiles: loops over numbers in memory.
 
 Elementwise calls of one shape are one loop, in which nothing is stored that only the loop reads; small products and sums are
-loops too. Strides are numbers of the source. What libraries do better is left to NumPy: large products are BLAS's, the
-exponentials of many numbers NumPy's own. Sums are taken in the order in which they are written.
+loops too. Strides are numbers of the source. What libraries do better is left to NumPy: large products are BLAS's, the logarithms
+of many numbers NumPy's own. Sums are taken in the order in which they are written.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ PRODUCT = 1 << 13
 NUMBERS = 1 << 10
 """The most numbers that are reduced by loops: NumPy sums many in pairs, which is more exact."""
 FEW = 1 << 8
-"""The most numbers of which exponentials and the like are made by loops, one by one: NumPy makes several at once."""
+"""The most numbers of which logarithms and the like are made by loops, one by one: NumPy makes several at once."""
 VARIABLES = 16
 """The most results of a product that has a variable for each."""
 LONG = 1 << 12
@@ -39,6 +39,7 @@ ARITHMETIC = {
     np.bitwise_or: "{0} | {1}",
     np.divide: "{0} / {1}",
     np.equal: "{0} == {1}",
+    np.exp: "exp_{dtype}({0})",
     np.greater: "{0} > {1}",
     np.greater_equal: "{0} >= {1}",
     np.less: "{0} < {1}",
@@ -56,7 +57,6 @@ ARITHMETIC = {
 """What a processor does to several numbers at once."""
 FUNCTIONS = {
     np.cos: "math.cos({0})",
-    np.exp: "math.exp({0})",
     np.expm1: "math.expm1({0})",
     np.log: "math.log({0})",
     np.log1p: "math.log1p({0})",
@@ -160,9 +160,10 @@ class Nest:
                     names[fusing.form(x)] = f"v{next(self._numbers)}"
                     (once if x.size == 1 else every).append(f"{names[fusing.form(x)]} = {at(x)}")
             operands = [names[fusing.form(x)] if is_array(x) else repr(x) for x in call.inputs]
-            expression = (ARITHMETIC.get(call.function) or FUNCTIONS[call.function]).format(*operands)
+            dtype = call.out.dtype.name
+            expression = (ARITHMETIC.get(call.function) or FUNCTIONS[call.function]).format(*operands, dtype=dtype)
             names[fusing.form(call.out)] = f"v{next(self._numbers)}"
-            every.append(f"{names[fusing.form(call.out)]} = {_type(call.out.dtype.name)}({expression})")
+            every.append(f"{names[fusing.form(call.out)]} = {_type(dtype)}({expression})")
         every += [f"{at(out)} = {names[fusing.form(out)]}" for out in fusing.stored(run, read)]
         self._lines += [*once, *self._nest(enumerate(shape), every)]
 

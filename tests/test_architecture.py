@@ -35,8 +35,10 @@ ARROWS = {
         *("backends.base", "backends.formulas", "backends.fusing", "backends.launches", "backends.recording"),
     },
     "backends.nests": {"backends.base", "backends.fusing", "backends.recording", "backends.replay", "numpy"},
+    "backends.exponential": {"numpy"},
     "backends.loopnests": {
-        *("backends.base", "backends.fusing", "backends.nests", "backends.recording", "backends.replay"),
+        *("backends.base", "backends.exponential", "backends.fusing", "backends.nests"),
+        *("backends.recording", "backends.replay"),
         *("numba", "numpy"),
     },
     "backends.numba": {
