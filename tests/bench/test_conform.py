@@ -15,7 +15,7 @@ import pytest
 import backends
 from backends.base import Spent, leaves
 from bench import cli, read_results
-from bench.conform import namespace, requirement
+from bench.conform import devices, namespace, requirement
 from bench.conform.suite import REQUIREMENTS
 from bench.selftest.faults import with_functions, with_members
 from bench.selftest.faults.library import rounded
@@ -246,6 +246,19 @@ def a_promise(backend):
     on every device.
     """
     raise ZeroDivisionError("by chance\nand more")
+
+
+def test_an_array_that_asks_numpy_for_results_of_its_own_is_no_fault_of_numpys(monkeypatch):
+    class Tensor:
+        def __array__(self, dtype=None, copy=None):
+            return np.array([1.0, 2.0], dtype)
+
+        def __array_wrap__(self, array, context=None, return_scalar=False):
+            return self
+
+    assert isinstance(np.add([1.0, 2.0], Tensor()), Tensor)
+    monkeypatch.setattr(devices, "foreign_arrays", lambda backend: [Tensor()])
+    assert devices.no_result_is_another_librarys.on(NUMPY).result == "passed"
 
 
 def test_what_breaks_down_is_not_met_and_costs_no_other_requirement():
