@@ -17,9 +17,9 @@ from typing import Any, NamedTuple
 import backends
 from bench import peers
 from bench.cases import CONTROL
+from bench.clock import Stopwatch
 from bench.comparison import LEAST_PROCESSES, Rivals
 from bench.journal import Journal, Plan, Unit
-from bench.measure import Stopwatch
 from bench.measurement import Measurement, Row
 from bench.processes import WorkerLostError, WorkerProcess
 

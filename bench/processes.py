@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from bench import peers
-from bench.measure import Stopwatch
+from bench.clock import Stopwatch
 
 ANSWER_WITHIN_S = 60.0
 PEER_ANSWERS_WITHIN_S = 300.0  # which may have to import TensorFlow, compile, and train for several seconds a call

@@ -13,7 +13,7 @@ from rich.table import Table
 import backends
 from backends import ArraybenchError, Backend, Tree
 from backends.base import Spent
-from bench import jsonable, measure, progress, workloads
+from bench import clock, jsonable, progress, workloads
 from bench.arguments import add_help, at_least
 from bench.cases import SUITES, Case, matching
 from bench.report import scaled
@@ -92,7 +92,7 @@ def profile(case: Case, backend: Backend) -> Profile:
         return problem.function(*arguments)
 
     backend.synchronize(call())
-    seconds = median(measure.seconds(call, backend) for _ in range(CALLS))
+    seconds = median(clock.seconds(call, backend) for _ in range(CALLS))
     parts = backend.profile(problem.function, *arguments)
     if parts is None:
         raise UntoldError(f"{case.id} on {backend.spec}: what it spends its time on cannot be told there")

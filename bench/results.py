@@ -9,9 +9,9 @@ from pathlib import Path
 import pandas as pd
 
 from bench.comparison import Rivals
-from bench.measure import budget_agrees
 from bench.measurement import Measurement, Row
 from bench.networks import NETWORKS
+from bench.preparation import budget_agrees
 from bench.roof import Roofs
 from bench.table import SCHEMA_VERSION, summary_frame
 

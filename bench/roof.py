@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from backends import Backend, Tree
-from bench.measure import seconds
+from bench.clock import seconds
 
 DTYPES = ("float32", "float64")
 PRODUCT_SIZE = {"cpu": 2048, "gpu": 8192}

@@ -26,8 +26,8 @@ from bench import functions, machine, report
 from bench.cases import Case
 from bench.driver import usable_specs
 from bench.journal import sole_writer
-from bench.measure import UnmeasuredError, prepare
 from bench.measurement import Measurement, Row
+from bench.preparation import UnmeasuredError, prepare
 from bench.results import Run, run_id, sample_rows, summarise
 from bench.run import BUDGET_S, SEED
 from bench.table import make_folder, write_results

@@ -20,7 +20,9 @@ from backends.base import first_line
 from backends.registry import VARIABLE
 from bench import peers, roof
 from bench.cases import Case
-from bench.measure import Stopwatch, Subject, UnmeasuredError, prepare, settle
+from bench.clock import Stopwatch, settle
+from bench.measure import Subject
+from bench.preparation import UnmeasuredError, prepare
 
 PR_SET_PDEATHSIG = 1  # of Linux's prctl.h
 

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 
 from backends import Array, Backend
+from bench.clock import Stopwatch
 from bench.conform.requirement import collect, require, requirement
 from bench.gate import require_ready
-from bench.measure import Stopwatch
 
 SIZES = (256, 512, 1024, 2048, 4096, 8192)
 PRODUCTS = 8

@@ -24,8 +24,8 @@ import threadpoolctl
 import backends
 from backends import Backend
 from backends.base import first_line
+from bench.clock import Stopwatch, seconds
 from bench.machine import SYS, nvidia_smi
-from bench.measure import Stopwatch, seconds
 
 LARGE, SMALL = 1024, 256
 LARGE_S, SMALL_S = 0.2, 0.05

@@ -13,8 +13,8 @@ from typing import Any
 
 import pandas as pd
 
+from bench.clock import Stopwatch
 from bench.journal import FILE
-from bench.measure import Stopwatch
 from bench.measurement import Row
 from bench.table import ResultsError, read_results
 

@@ -19,8 +19,8 @@ from pathlib import Path
 import pandas as pd
 
 from backends import ArraybenchError
+from bench.clock import Stopwatch
 from bench.journal import FILE
-from bench.measure import Stopwatch
 from bench.processes import python
 from bench.selftest.aftermath import (
     Findings,

@@ -18,7 +18,7 @@ import pandas as pd
 
 import backends
 from backends import ArraybenchError
-from bench.measure import Stopwatch
+from bench.clock import Stopwatch
 from bench.processes import python
 from core import Dense, Input, Sequential, utils
 from core.data import slices

@@ -9,7 +9,8 @@ from pytest_benchmark.fixture import BenchmarkFixture
 
 from backends import Backend
 from bench.cases import Case
-from bench.measure import prepare, seconds
+from bench.clock import seconds
+from bench.preparation import prepare
 from bench.selftest.verdicts import BUDGET_S, settings
 
 SLOW_DOWN = float(os.environ.get("ARRAYBENCH_SLOW_DOWN", "0"))

@@ -1,7 +1,7 @@
 """How often are verdicts wrong? Equal pairs and pairs with a planted slow-down, called by this package and by pytest-benchmark.
 
 A trial measures every case under four labels, each in fresh processes of its own: twice as it is, once slowed by 3 %, once by
-5 % (`measure.seconds` spins that share of the time away inside the clock). The rounds, the blocks and the verdict are those of
+5 % (`clock.seconds` spins that share of the time away inside the clock). The rounds, the blocks and the verdict are those of
 a run; as in a run, processes follow each other until the intervals are narrow, here 2 %, or a limit is reached. Under
 pytest-benchmark the same four labels are four runs, as a person makes them, and the rule is its own
 `--benchmark-compare-fail=mean:5%`.

@@ -11,7 +11,7 @@ from bench import functions, gate, read_results
 from bench.cases import CONTROL
 from bench.cli import main
 from bench.journal import Journal
-from bench.measure import UnmeasuredError, prepare
+from bench.preparation import UnmeasuredError, prepare
 from tests import own_functions
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from bench import gate, workloads
 from bench.cases import Case, all_cases
-from bench.measure import UnmeasuredError, prepare
+from bench.preparation import UnmeasuredError, prepare
 from bench.selftest import sabotage
 from bench.selftest.faults import results
 

@@ -13,8 +13,8 @@ import pandas as pd
 import pytest
 
 from bench import processes
+from bench.clock import Stopwatch
 from bench.journal import FILE, Journal
-from bench.measure import Stopwatch
 from bench.processes import WorkerLostError, WorkerProcess
 from bench.results import Run, sample_rows, summarise
 from bench.selftest import aftermath, kills

@@ -1,4 +1,4 @@
-"""The clock waits, settles and adds up; none of these tests looks at how fast the machine is."""
+"""The clock waits, settles and adds up, and a case is made ready; none of these tests looks at how fast the machine is."""
 
 import hashlib
 import threading
@@ -8,9 +8,10 @@ from dataclasses import replace
 import pytest
 
 import backends
-from bench import driver, measure
+from bench import clock, driver, measure, preparation
 from bench.cases import CONTROL, Case
-from bench.measure import Stopwatch, UnmeasuredError, budget_agrees, prepare, seconds, settle
+from bench.clock import Stopwatch, seconds, settle
+from bench.preparation import UnmeasuredError, budget_agrees, prepare
 from bench.selftest.faults import with_members
 
 SMALL = Case("forward", "coffee-2-3-1", "matmul", 400)
@@ -50,11 +51,11 @@ def test_settling_outlasts_a_thread_that_spins(monkeypatch):
         nonlocal now
         now += seconds
 
-    monkeypatch.setattr(measure.time, "sleep", nap)
-    monkeypatch.setattr(measure.time, "perf_counter", lambda: now)
-    monkeypatch.setattr(measure.time, "process_time", lambda: min(now, spins_until))
+    monkeypatch.setattr(clock.time, "sleep", nap)
+    monkeypatch.setattr(clock.time, "perf_counter", lambda: now)
+    monkeypatch.setattr(clock.time, "process_time", lambda: min(now, spins_until))
     settle()
-    assert spins_until <= now <= spins_until + 2 * measure.SETTLE_S
+    assert spins_until <= now <= spins_until + 2 * clock.SETTLE_S
 
 
 def test_what_another_thread_computes_is_counted_beside_the_callers():
@@ -71,8 +72,8 @@ def test_what_another_thread_computes_is_counted_beside_the_callers():
 
 
 def test_settling_gives_up_on_one_that_never_rests(monkeypatch):
-    monkeypatch.setattr(measure, "SETTLED_SHARE", -1.0)
-    monkeypatch.setattr(measure, "LONGEST_SETTLE_S", 0.02)
+    monkeypatch.setattr(clock, "SETTLED_SHARE", -1.0)
+    monkeypatch.setattr(clock, "LONGEST_SETTLE_S", 0.02)
     with Stopwatch() as watch:
         settle()
     assert watch.seconds >= 0.02
@@ -149,14 +150,14 @@ def hashed_in(threads):
 def test_a_call_that_other_threads_work_on_is_known(threads, numpy, monkeypatch):
     # A clock that stands still while another process has the core.
     monkeypatch.setattr(time, "perf_counter", time.process_time)
-    started = measure._Started(None, hashed_in(threads), 1, 1e-3, 0.0, 0.0)
-    assert measure._is_helped(started, numpy) == bool(threads)
+    started = preparation._Started(None, hashed_in(threads), 1, 1e-3, 0.0, 0.0)
+    assert preparation._is_helped(started, numpy) == bool(threads)
 
 
 def test_a_long_first_call_tells_whether_other_threads_work_on_it(numpy):
-    alone, helped = (measure._Started(None, None, 1, 1.0, 0.2, helpers_s) for helpers_s in (0.3, 0.9))
-    assert not measure._is_helped(alone, numpy)
-    assert measure._is_helped(helped, numpy)
+    alone, helped = (preparation._Started(None, None, 1, 1.0, 0.2, helpers_s) for helpers_s in (0.3, 0.9))
+    assert not preparation._is_helped(alone, numpy)
+    assert preparation._is_helped(helped, numpy)
 
 
 def test_a_helped_case_is_called_until_its_threads_are_spread_out(numpy):
@@ -173,14 +174,14 @@ def test_a_helped_case_costs_its_warming_and_gets_one_longer_block(numpy):
 
 
 def test_a_loop_over_examples_takes_fewer_of_them_but_not_so_few_that_an_update_outweighs_them(numpy):
-    step = measure.prepare(Case("step", "coffee-2-3-1", "example", 400), numpy, 1.0)
-    assert step.facts["batch_size"] == measure.MOST_LOOP_EXAMPLES
-    whole = measure.prepare(Case("step", "coffee-2-3-1", "matmul", 400), numpy, 1.0)
+    step = prepare(Case("step", "coffee-2-3-1", "example", 400), numpy, 1.0)
+    assert step.facts["batch_size"] == preparation.MOST_LOOP_EXAMPLES
+    whole = prepare(Case("step", "coffee-2-3-1", "matmul", 400), numpy, 1.0)
     assert whole.facts["batch_size"] == 400
 
 
 def test_a_loop_on_the_network_that_is_asked_first_is_held_to_the_budget_too(numpy):
-    case = Case("forward", measure.PROBE.name, "multiplication", 400)
+    case = Case("forward", preparation.PROBE.name, "multiplication", 400)
     with pytest.raises(UnmeasuredError, match="the budget of a case is 1e-07 s") as refused:
         prepare(case, numpy, 1e-7)
     assert refused.value.status == "timed_out"

@@ -13,8 +13,8 @@ import backends
 from bench import cli, driver, peers, read_results, workloads
 from bench.cases import SUITES, Case, peer_cases
 from bench.journal import Journal, Plan
-from bench.measure import UnmeasuredError, prepare
 from bench.peers import METHODS, PEERS, Peer, is_peer, open_peer
+from bench.preparation import UnmeasuredError, prepare
 from bench.processes import WorkerProcess
 from bench.selftest import sabotage
 

@@ -12,13 +12,13 @@ from rich.console import Console
 
 import backends
 from backends import host
-from bench import gate, measure, read_results, report, workloads
+from bench import gate, preparation, read_results, report, workloads
 from bench.cases import CONTROL, PRECISIONS, SUITES, Case, all_cases, precision_cases
 from bench.cli import main
 from bench.compare.changes import Tables
 from bench.comparison import Rivals
-from bench.measure import UnmeasuredError, prepare
 from bench.measurement import Measurement
+from bench.preparation import UnmeasuredError, prepare
 from bench.results import Run, sample_rows, summarise
 from bench.selftest import sabotage
 from bench.selftest.faults import library
@@ -251,7 +251,7 @@ def test_a_result_in_another_dtype_is_refused(narrow):
 
 def test_subnormals_of_bfloat16_are_counted(narrow):
     values = np.array([0.0, 1.0, 1e-39, 2e-38], "float32").astype(host.numpy_dtype("bfloat16"))
-    assert measure._subnormals(values) == 1
+    assert preparation._subnormals(values) == 1
 
 
 # What is compared
