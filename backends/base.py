@@ -209,6 +209,23 @@ def leaves(tree: Tree) -> Iterator[Array]:
         yield tree
 
 
+def rebuilt(tree: Tree, arrays: Iterator[Array]) -> Tree:
+    """Return a tree of that form with other arrays."""
+    if isinstance(tree, dict):
+        return {name: rebuilt(branch, arrays) for name, branch in tree.items()}
+    if tree is None:
+        return None
+    if isinstance(tree, tuple | list):
+        branches = [rebuilt(branch, arrays) for branch in tree]
+        return type(tree)(*branches) if hasattr(tree, "_fields") else type(tree)(branches)
+    return next(arrays)
+
+
+def tree_map(function: Callable[[Any], Any], tree: Tree) -> Tree:
+    """Return a tree of that form with what a function makes of every leaf."""
+    return rebuilt(tree, map(function, leaves(tree)))
+
+
 def batch_of(xp: Any, own: tuple[Array, ...], data: tuple[Array, ...]) -> tuple[Array, ...]:
     """Return a step's batch from its own part of what a fold goes over, and the fold's data."""
     if not data:

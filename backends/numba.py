@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 
 from backends import recording, replay
-from backends.base import Array, Step, Tree, leaves, library_missing, small_gathered
+from backends.base import Array, Step, Tree, leaves, library_missing, rebuilt, small_gathered
 from backends.numpy import NumpyBackend
-from backends.recording import UnrecordableError, rebuilt
+from backends.recording import UnrecordableError
 
 try:
     import numba

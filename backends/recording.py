@@ -16,7 +16,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from backends.base import Array, Step, Tree, first_batch, first_line, leaves
+from backends.base import Array, Step, Tree, first_batch, first_line, leaves, rebuilt
 
 
 class UnrecordableError(Exception):
@@ -284,15 +284,3 @@ def copied(function: Callable[..., Any], arguments: Any, options: Any, kind: Any
 
     call.__name__ = getattr(function, "__name__", "call")
     return call
-
-
-def rebuilt(tree: Tree, arrays: Iterator[Array]) -> Tree:
-    """Return a tree of that form with other arrays."""
-    if isinstance(tree, dict):
-        return {name: rebuilt(branch, arrays) for name, branch in tree.items()}
-    if tree is None:
-        return None
-    if isinstance(tree, tuple | list):
-        branches = [rebuilt(branch, arrays) for branch in tree]
-        return type(tree)(*branches) if hasattr(tree, "_fields") else type(tree)(branches)
-    return next(arrays)

@@ -18,9 +18,9 @@ from typing import Any, TypeVar
 import numpy as np
 
 from backends import ArraybenchError, Backend, Tree, host
-from backends.base import leaves
+from backends.base import leaves, tree_map
 from bench.cases import CONTROL, Case
-from bench.workloads import Problem, tree_map
+from bench.workloads import Problem
 
 DTYPE = "float32"
 ATTRIBUTE = "__arraybench_case__"

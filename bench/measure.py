@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 
 from backends import Backend, Tree
-from backends.base import leaves
+from backends.base import leaves, tree_map
 from bench.clock import Stopwatch, seconds
 from bench.placement import Heap
-from bench.workloads import Problem, tree_map
+from bench.workloads import Problem
 
 SHORTEST_SAMPLE_S = 2e-4  # shorter calls are timed several at once, so that reading the clock does not show
 CHEAP_CALL_S = 0.01

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from backends import Array, Backend, Tree, host
+from backends.base import tree_map
 from bench import hand_written
 from bench.cases import Case
 from bench.networks import COFFEE, FACE, NETWORKS, SEED, Network
@@ -398,10 +399,3 @@ def _bytes(case: Case, numbers: int) -> int:
 def _wide(tree: Tree) -> Any:
     """Return host arrays in float64; class numbers stay whole."""
     return tree_map(lambda array: array if array.dtype.kind == "i" else array.astype("float64"), tree)
-
-
-def tree_map(function: Callable[[Any], Any], tree: Tree) -> Tree:
-    """Return nested tuples with what a function makes of every leaf."""
-    if isinstance(tree, tuple):
-        return tuple(tree_map(function, branch) for branch in tree)
-    return function(tree)
