@@ -36,7 +36,7 @@ LEGEND = (
     f"±, ×÷ and […] are {CONFIDENCE:.0%} intervals over processes. ▲ faster, ▼ slower, = the same within 5 %, "
     "? cannot be told, ≠ not like for like."
 )
-DISTURBED = "the run was too disturbed: close other programs, or give it more --time (under pytest --array-passes)"
+DISTURBED = "The run was too disturbed: close other programs, or give it more --time (under pytest --array-passes)."
 VAGUE, HOPELESS = 10, 1000
 """An interval in doubt whose ends lie so many times apart says nothing alone; and would only hide what others say beside it."""
 ROOMY = 120  # columns of a terminal from which on intervals are spelled out
@@ -95,7 +95,7 @@ class Answer(NamedTuple):
         errors = self.rows["oracle_error"].max() if self.comparison is OVER_FLOAT32 else None
         return "; ".join(
             [
-                *([DISTURBED] if self.says_nothing else [f"{hopeless} too disturbed for a range"] if hopeless else []),
+                *([f"{hopeless} too disturbed for a range"] if hopeless and not self.says_nothing else []),
                 *([f"errors up to {errors:.1e}"] if errors else []),
             ]
         )
@@ -354,15 +354,22 @@ def not_had(frame: Summary) -> Iterator[str]:
 
 
 def controls(frame: Summary) -> Iterator[str]:
-    """Yield what the run knows of its own error: what two equal cases differed by, and the least that it could have seen."""
+    """Yield what the run knows of its own error: what two equal cases differed by, and the least that it could have seen.
+
+    Where noise hides one of them, or all that answers a question, what to do about it comes last.
+    """
+    disturbed = any(answer.says_nothing for answer in answers(frame))
     equals = frame[(frame["implementation"] == CONTROL) & frame["speedup_ci_low"].notna()]
     for row in equals.to_dict("records"):
         equal, pair = estimate(row, "speedup"), f"Two equal cases, {row['workload']} {row['network']}"
         if row["verdict"] == "UNRESOLVED" and equal.high > VAGUE * equal.low:
-            yield f"{pair}: nothing can be said; {DISTURBED}"
+            disturbed = True
+            yield f"{pair}: nothing can be said."
             continue
         yield (
             f"{pair}, differed by {equal.value - 1:+.1%} "
             f"({equal.low - 1:+.1%} to {equal.high - 1:+.1%}): {row['verdict']}. "
             f"Here {row['smallest_effect']:.1%} could be seen; false alarms {row['false_alarm_rate']:.1%}."
         )
+    if disturbed:
+        yield DISTURBED

@@ -167,9 +167,9 @@ def test_where_noise_hides_every_row_page_and_summary_say_so_in_the_place_of_a_r
     (found,) = (verdict for verdict in verdicts.verdicts(run) if verdict.question == verdicts.LIBRARY)
     assert (found.word, found.answer.reach) == ("Cannot be told", "nothing can be said")
     assert main(["report", str(made), "--markdown"]) == 0
-    assert re.search(
-        r"\| nothing can be said \| unresolved in 1 of 1 \| .*; the run was too disturbed:", capsys.readouterr().out
-    )
+    told = capsys.readouterr().out
+    assert "| nothing can be said | unresolved in 1 of 1 |" in told
+    assert told.count("The run was too disturbed:") == 1
     assert main(["report", str(made)]) == 0
     assert f"Cannot be told</strong>. {found.answer}." in (made / "report.html").read_text()
 
