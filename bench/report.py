@@ -130,10 +130,16 @@ def show(summary: Summary, console: Console) -> None:
     for peer, rows in frame[frame["backend"].map(peers.is_peer)].groupby("backend", sort=False):
         if (rows["status"] == "unavailable").all() and (rows["backend_version"] == "-").all():
             console.print(f"{peer}: {rows['reason'].iloc[0]}", markup=False, highlight=False)
-    for row in frame[~frame["status"].isin(["ok", "unavailable"])].itertuples():
+    lost = frame[~frame["status"].isin(["ok", "unavailable"])]
+    for row in lost[lost["status"] != "timed_out"].itertuples():
         precision = "" if row.precision == "float32" else f" in {row.precision}"
         case = f"{row.workload} {row.network} {row.implementation}{precision} on {row.spec}"
         console.print(f"{case}: {row.status}: {row.reason}")
+    for _, rows in lost[lost["status"] == "timed_out"].groupby(["implementation", "spec"], sort=False):
+        first = rows.iloc[0]
+        cases = f"{len(rows)} cases, as in {first['workload']}" if len(rows) > 1 else first["workload"]
+        loops = f"{first['implementation']} on {first['spec']}"
+        console.print(f"{loops}: timed_out in {cases} {first['network']}: {first['reason']}")
 
 
 def marked(summary: Summary) -> Summary:

@@ -122,6 +122,18 @@ def test_an_answer_in_which_noise_hides_every_row_says_so_and_prints_no_range():
     assert str(hidden) == "jax:cpu over NumPy: nothing can be said, unresolved in 3 of 3"
 
 
+def test_loops_that_time_out_everywhere_are_told_once(summary):
+    rows = summary[summary["implementation"] == "compiled"].assign(
+        implementation="unit", status="timed_out", reason="too slow"
+    )
+    assert len(rows) == 1
+    (one,) = [line for line in printed(rows, 140).splitlines() if "timed_out" in line]
+    assert one == "unit on jax:cpu: timed_out in forward coffee-2-3-1: too slow"
+    twice = pd.concat([rows, rows.assign(workload="step")])
+    (both,) = [line for line in printed(twice, 140).splitlines() if "timed_out" in line]
+    assert both == "unit on jax:cpu: timed_out in 2 cases, as in forward coffee-2-3-1: too slow"
+
+
 def test_what_to_do_about_noise_is_said_once_and_last(summary):
     over_numpy = ["speedup_over_numpy_ci_low", "speedup_over_numpy_ci_high", "verdict_over_numpy"]
     summary.loc[summary["backend"] != "numpy", over_numpy] = 1e-5, 4e4, "UNRESOLVED"
