@@ -117,7 +117,7 @@ def test_products_of_all_shapes_and_forms_are_products():
 
 def test_reductions_along_all_axes_are_reductions():
     def function(x, n):
-        along = itertools.product(nests.REDUCED, ((-1, True), ((0, 2), False)))
+        along = itertools.product(nests.REDUCED, ((None, False), (-1, True), ((0, 2), False)))
         return [f.reduce(y[:, ::-1], axis=axis, keepdims=keepdims) for f, (axis, keepdims) in along for y in (x, n)]
 
     n = np.random.default_rng(0).integers(-4, 5, (2, 3, 4, 2))

@@ -213,7 +213,8 @@ def test_a_run_of_the_suite_tells_how_many_times_faster_ours_is(tmp_path, missin
     assert cli.main(["run", "--suite", "peers", *chosen, "--results", str(tmp_path), "--name", "x"]) == 0
     table = read_results(tmp_path / "x").set_index(["backend", "implementation"])
     peer = table.loc["scikit-learn", "predict"]
-    assert 1 < peer["speedup_of_numpy"] < peer["speedup_of_numpy_ci_high"]
+    assert peer["speedup_of_numpy_ci_low"] < peer["speedup_of_numpy"] < peer["speedup_of_numpy_ci_high"]
+    assert peer["speedup_of_numpy"] > 1
     assert (peer["verdict_of_numpy"] == "FASTER") == (peer["speedup_of_numpy_ci_low"] > 1)  # a busy machine may hide it
     assert table.loc["optax", "call"]["status"] == "unavailable"
     printed = capsys.readouterr().out
