@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.table import Table
 
 from backends import ArraybenchError
-from bench import bisection, jsonable, progress, statistics
+from bench import bisection, jsonable, statistics, terminal
 from bench.arguments import add_help
 from bench.bisection import FIRST, MOST, SECOND, START, UNTOLD, WITHIN, Answer, spread
 from bench.experiments import add_folder_options, new_folder, save
@@ -223,7 +223,7 @@ def run(options: argparse.Namespace) -> int:
     possible = sizes(axis, options.low, options.high)
     folder = new_folder(options, "crossover")
     told: list[tuple[Experiment, dict[str, Answer]]] = []
-    with progress.console().status("starting") as status:
+    with terminal.bars().status("starting") as status:
 
         def report(running: Experiment) -> None:
             status.update(f"{running.method}: {len(running.pairs)} sizes, the last {[*running.pairs][-1]:,}")
@@ -246,7 +246,7 @@ def run(options: argparse.Namespace) -> int:
     if options.json:
         print(_as_json(folder, told, agreements, exit_status))
     else:
-        show(told, agreements, Console())
+        show(told, agreements, terminal.printer())
         print(f"\n{folder / 'crossover.csv'}")
     return exit_status
 

@@ -150,14 +150,18 @@ def _container() -> bool | None:
 
 
 def _cpu_model() -> str:
-    return _cpuinfo("model name") or platform.processor() or platform.machine()
+    """Return the processor's name and, as a virtual machine often says no more than `AMD EPYC`, its family and model."""
+    name = _cpuinfo("model name") or platform.processor() or platform.machine()
+    family, model = _cpuinfo("cpu family"), _cpuinfo("model")
+    return f"{name}, family {family} model {model}" if family and model else name
 
 
 def _cpuinfo(key: str) -> str | None:
     """Return the first value of `key` in /proc/cpuinfo."""
     for line in (text(PROC / "cpuinfo") or "").splitlines():
-        if line.startswith(key):
-            return line.partition(":")[2].strip()
+        name, _, value = line.partition(":")
+        if name.strip() == key:
+            return value.strip()
     return None
 
 

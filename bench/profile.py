@@ -13,7 +13,7 @@ from rich.table import Table
 import backends
 from backends import ArraybenchError, Backend, Tree
 from backends.base import Spent
-from bench import clock, jsonable, progress, workloads
+from bench import clock, jsonable, terminal, workloads
 from bench.arguments import add_help, at_least
 from bench.cases import SUITES, Case, matching
 from bench.report import scaled
@@ -64,7 +64,7 @@ def run(options: argparse.Namespace) -> int:
     backend = backends.get(options.backend)
     found: list[Profile] = []
     untold: list[UntoldError] = []
-    with progress.console().status("starting") as status:
+    with terminal.bars().status("starting") as status:
         for case in matching(_known(backend), options.case, f"{options.case}: no case on {backend.spec}"):
             status.update(f"{case.id} on {backend.spec}")
             try:
@@ -79,7 +79,7 @@ def run(options: argparse.Namespace) -> int:
         print(jsonable.dumps({"profiles": [as_json(own) for own in found]}))
     else:
         for own in found:
-            show(own, Console(), options.parts)
+            show(own, terminal.printer(), options.parts)
     return 0
 
 

@@ -66,11 +66,15 @@ class Answer(NamedTuple):
 
     @property
     def reach(self) -> str:
-        """How far the intervals reach together, but for `hidden` ones; that nothing can be said where they `say_nothing`."""
+        """The speed-ups from the least to the greatest, and how far their intervals reach together, but for `hidden` ones.
+
+        That nothing can be said where the rows say nothing.
+        """
         if self.says_nothing:
             return "nothing can be said"
         name, told = self.comparison.name, self.rows[~self.hidden(beyond=HOPELESS)]
-        return f"{times(told[f'{name}_ci_low'].min())} to {times(told[f'{name}_ci_high'].max())}"
+        reached = _span(told[f"{name}_ci_low"], told[f"{name}_ci_high"])
+        return f"{_span(told[name], told[name])} ({CONFIDENCE:.0%}: {reached})"
 
     @property
     def says_nothing(self) -> bool:
@@ -105,6 +109,7 @@ class Answer(NamedTuple):
 
 
 OVER_LOOP = Comparison("over loop", "speedup", "verdict")
+OVER_HAND_WRITTEN = OVER_LOOP._replace(title="over hand-written")
 OVER_NUMPY = Comparison("over NumPy", "speedup_over_numpy", "verdict_over_numpy")
 OVER_EAGER = Comparison("over eager", "speedup_over_eager", "verdict_over_eager")
 OVER_FLOAT32 = Comparison("over float32", "speedup_over_float32", "verdict_over_float32")
@@ -160,6 +165,11 @@ def scaled(seconds: float) -> str:
 def times(ratio: float) -> str:
     """Return a speed-up as `12.3x`, with three digits at most."""
     return f"{ratio:,.0f}x" if ratio >= 100 else f"{ratio:.3g}x" if ratio >= 1 else f"{ratio:.2g}x"
+
+
+def _span(low: pd.Series[float], high: pd.Series[float]) -> str:
+    """Return the least and the greatest speed-up, or the one that both are."""
+    return " to ".join(dict.fromkeys([times(low.min()), times(high.max())]))
 
 
 def with_interval(speedup: Estimate, roomy: bool) -> str:
@@ -252,8 +262,9 @@ def _peers_tables(rows: Summary, console: Console) -> Iterator[Table]:
 def _tables(rows: Summary, console: Console) -> Iterator[Table]:
     """Yield the table of some rows, or several, each of the backends that the terminal is wide enough for."""
     looped = bool(rows["baseline"].str.contains("unit|hand_written").any())
+    over_loop = OVER_HAND_WRITTEN if (rows["kind"] == "epoch").all() else OVER_LOOP
     comparisons = {
-        spec: [OVER_LOOP] * looped + [OVER_NUMPY] * (not spec.startswith("numpy:")) for spec in rows["spec"].unique()
+        spec: [over_loop] * looped + [OVER_NUMPY] * (not spec.startswith("numpy:")) for spec in rows["spec"].unique()
     }
     roomy = console.width >= ROOMY
     yield from _fitting(list(comparisons.items()), lambda piece: _table(rows, dict(piece), roomy), console)
@@ -313,7 +324,7 @@ def _speedup(row: Row, comparison: Comparison, roomy: bool) -> str:
         return "1x  "
     if math.isnan(speedup.low):
         return ""
-    unlike = "≠" if comparison is OVER_LOOP and row["unlike"] != "-" else ""
+    unlike = "≠" if comparison.name == "speedup" and row["unlike"] != "-" else ""
     return f"{with_interval(speedup, roomy)} {MARKS[verdict]}{unlike}"
 
 

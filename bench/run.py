@@ -7,12 +7,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 import backends
 from backends import ArraybenchError
-from bench import driver, functions, jsonable, machine, peers, progress, report
+from bench import driver, functions, jsonable, machine, peers, report, terminal
 from bench.arguments import INTERRUPTED, WRONG_CALL, add_help, at_least
 from bench.cases import SUITES, matching, quick
 from bench.journal import Journal, Plan, sole_writer
@@ -99,7 +98,7 @@ def run(options: argparse.Namespace) -> int:
     if options.json:
         print(jsonable.dumps({"folder": journal.folder, "rows": summary}))
     else:
-        console = Console()
+        console = terminal.printer()
         report.show(summary, console)
         console.print(f"\n{journal.folder / 'summary.csv'}", soft_wrap=True, highlight=False)
     return int(summary["status"].isin(["mismatch", "failed"]).any())
@@ -152,7 +151,7 @@ def _plan(options: argparse.Namespace, begun: Plan | None = None) -> Plan:
 def measure(journal: Journal) -> report.Summary:
     """Measure what is missing, under a progress bar; write the tables and return the summary."""
     columns = TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn()
-    with Progress(*columns, console=progress.console(), transient=True) as bar:
+    with Progress(*columns, console=terminal.bars(), transient=True) as bar:
         task = bar.add_task("starting", total=journal.plan.time_s)
 
         def show(process: int, group: str, seconds: float) -> None:

@@ -25,7 +25,7 @@ from rich.table import Table
 
 import backends
 from backends import ArraybenchError
-from bench import functions, jsonable, progress, statistics
+from bench import functions, jsonable, statistics, terminal
 from bench.arguments import add_help, at_least
 from bench.cases import Case
 from bench.driver import usable_specs
@@ -182,7 +182,7 @@ def run(options: argparse.Namespace) -> int:
     specs = [backends.get(name).spec for name in options.backends.split(",")] if options.backends else usable_specs()
     folder = new_folder(options, "scaling")
     rows: list[dict[str, Any]] = []
-    with progress.console().status("starting") as status:
+    with terminal.bars().status("starting") as status:
         for process in range(options.processes):
             for spec in specs:
                 for row in measure([known[name] for name in chosen], spec):
@@ -201,7 +201,7 @@ def run(options: argparse.Namespace) -> int:
         print(jsonable.dumps(told))
         return exit_status
     if len(found):
-        show(found, Console())
+        show(found, terminal.printer())
     for (name, spec, size), row in lost.items():
         print(f"{name} {size:,} on {spec}: {row['status']}: {row['reason']}")
     for name, spec in without:

@@ -16,13 +16,12 @@ from typing import Any
 import numpy as np
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
-from rich.console import Console
 
 import backends
 from backends import Backend
 from backends.base import leaves
 from backends.registry import VARIABLE
-from bench import functions, machine, report
+from bench import functions, machine, report, terminal
 from bench.cases import Case
 from bench.driver import usable_specs
 from bench.journal import sole_writer
@@ -134,7 +133,7 @@ def run_all(config: pytest.Config, asked: str) -> int:
             _join([page for page in pages.values() if page.exists()], Path(getattr(wanted, "name", wanted)))
         order = sorted(found.values(), key=lambda own: specs.index(own.spec))
         folder, summary = _write(results, "pytest", order, described)
-    report.show(summary, Console())
+    report.show(summary, terminal.printer())
     print(f"\n{folder / 'summary.csv'}")
     return max(first.values())
 

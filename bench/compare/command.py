@@ -5,9 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from rich.console import Console
-
 from backends import ArraybenchError
+from bench import terminal
 from bench.arguments import add_help
 from bench.compare import baselines, changes, report
 
@@ -65,7 +64,7 @@ def run(options: argparse.Namespace) -> int:
     elif options.markdown:
         print(report.as_markdown(found))
     else:
-        report.show(found, Console())
+        report.show(found, terminal.printer())
     if options.keep and not found.exit_status:
         baselines.keep(new.folder, options.old, new.machine_id)
     return found.exit_status

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 
 import backends
-from bench import jsonable, progress
+from bench import jsonable, terminal
 from bench.arguments import WRONG_CALL, add_help
 from bench.conform.requirement import Outcome, Requirement
 from bench.conform.suite import REQUIREMENTS
@@ -43,14 +43,14 @@ def run(options: argparse.Namespace) -> int:
     """Try every requirement and print what came of it; return 1 when one is not met."""
     backend = backends.get(options.backend)
     tried: Tried = []
-    with progress.console().status("starting") as status:
+    with terminal.bars().status("starting") as status:
         for requirement in REQUIREMENTS:
             status.update(f"{backend.spec}: {requirement.name}")
             tried.append((requirement, requirement.on(backend)))
     if options.json:
         print(jsonable.dumps(as_json(backend, tried)))
     else:
-        show(backend, tried, Console())
+        show(backend, tried, terminal.printer())
     return int(any(outcome.result == "failed" for _, outcome in tried))
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from rich.console import Console
 from rich.markup import escape
 
-from bench import jsonable, progress
+from bench import jsonable, terminal
 from bench.arguments import add_help, at_least
 from bench.doctor.diagnosis import diagnose
 from bench.doctor.examination import Facts, Tell, examine
@@ -44,14 +44,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Examine the machine and print what is found; return 1 when something is wrong, else 0."""
-    with progress.console().status("starting") as status:
+    with terminal.bars().status("starting") as status:
         tell: Tell = status.update
         facts = examine(options.processes, tell)
     findings = diagnose(facts)
     if options.json:
         print(jsonable.dumps(as_json(facts, findings)))
     else:
-        show(facts, findings, Console())
+        show(facts, findings, terminal.printer())
     return exit_status(findings)
 
 

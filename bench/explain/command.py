@@ -5,8 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from rich.console import Console
-
+from bench import terminal
 from bench.arguments import add_help
 from bench.compare.changes import Tables
 from bench.explain.picture import save_picture
@@ -42,5 +41,5 @@ def run(options: argparse.Namespace) -> int:
     if options.json:
         print(as_json(explained))
     else:
-        show(explained, Console())
+        show(explained, terminal.printer())
     return 0

@@ -9,7 +9,6 @@ from bench.page.runs import Run
 from bench.page.tables import MACHINE, wrong
 from bench.page.verdicts import verdicts
 from bench.report import Answer, controls, not_had
-from bench.statistics import CONFIDENCE
 
 FACTS = ("Processor", "Cores", "Memory", "GPUs", "System", "Python")
 
@@ -22,7 +21,7 @@ def summary(runs: Sequence[Run]) -> str:
 def _run(run: Run) -> Iterator[str]:
     yield f"### {escaped(run.label)}"
     yield ""
-    yield f"| question | here | times faster, {CONFIDENCE:.0%} intervals | verdicts | what |"
+    yield "| question | here | times faster | verdicts | what |"
     yield "|---|---|---|---|---|"
     for question, word, answer in verdicts(run):
         cells = (answer.reach, answer.counted, _what(answer)) if answer else ("", "", "")

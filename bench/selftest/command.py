@@ -9,12 +9,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
-from rich.console import Console
 from rich.table import Table
 
 import backends
 from backends import ArraybenchError
-from bench import jsonable, progress
+from bench import jsonable, terminal
 from bench.arguments import add_help, at_least
 from bench.driver import usable_specs
 from bench.experiments import add_folder_options, new_folder, save
@@ -108,7 +107,7 @@ def _verdicts(options: argparse.Namespace) -> int:
         raise ArraybenchError(f"--only {options.only}: no such kind; there are {', '.join(own.kind for own in every)}")
     folder = new_folder(options, "verdicts")
     rows: list[verdicts.Row] = []
-    with progress.console().status("starting") as status:
+    with terminal.bars().status("starting") as status:
         for number in range(max(options.trials, options.pytest_trials)):
             status.update(f"trial {number + 1} of {options.trials}")
             if number < options.trials:
@@ -125,7 +124,7 @@ def _gate(options: argparse.Namespace) -> int:
     folder = new_folder(options, "gate")
     usable = [found for found in backends.status() if found.usable]
     rows: list[dict[str, object]] = []
-    with progress.console().status("starting") as status:
+    with terminal.bars().status("starting") as status:
         for found in usable:
             spec = f"{found.name}:{found.devices[0] if found.timed else found.devices[-1]}"
             for row in sabotage.rejections(backends.get(spec)):
@@ -145,7 +144,7 @@ def _crossover(options: argparse.Namespace) -> int:
     """Search for planted crossovers; return 1 when a goal is missed."""
     folder = new_folder(options, "crossover")
     rows: list[crossovers.Row] = []
-    with progress.console().status("starting") as status:
+    with terminal.bars().status("starting") as status:
         for planted, noise, limit in itertools.product(crossovers.PLANTED, crossovers.NOISES, crossovers.LIMITS):
             status.update(f"{planted.name}, noise of {noise:.0%}, {limit} processes at most")
             rows += crossovers.trials(planted, noise, limit, options.seeds)
@@ -158,7 +157,7 @@ def _kills(options: argparse.Namespace) -> int:
     """Kill runs and resume them; return 1 when one lost something."""
     kills.require_proc()
     folder = new_folder(options, "kills")
-    with progress.console().status("how long do they take when they are left alone?") as status:
+    with terminal.bars().status("how long do they take when they are left alone?") as status:
         table = kills.experiment(folder, options.runs, options.seed, kills.plans(usable_specs()), status.update)
     lost = table[table["outcome"] != "ok"]
     missed = [f"run {row.run}, killed at {row.moment}: {row.outcome}" for row in lost.itertuples()]
@@ -171,7 +170,7 @@ def _streaming(options: argparse.Namespace) -> int:
         raise ArraybenchError(f"--rows {options.rows[0]} {options.rows[1]}: give few rows, then more")
     folder = new_folder(options, "streaming")
     rows: list[streaming.Row] = []
-    with progress.console().status("starting") as status, tempfile.TemporaryDirectory() as files:
+    with terminal.bars().status("starting") as status, tempfile.TemporaryDirectory() as files:
         for row in streaming.experiment(Path(files), usable_specs(), options.rows):
             rows.append(row)
             status.update(f"{row['backend']}: {row['rows']:,} rows in {row['place']}")
@@ -197,7 +196,7 @@ def _tell(options: argparse.Namespace, frame: pd.DataFrame, file: Path, missed: 
 
 
 def _show(frame: pd.DataFrame, file: Path) -> None:
-    console, table = Console(), Table(box=None, pad_edge=False)
+    console, table = terminal.printer(), Table(box=None, pad_edge=False)
     for name in frame.columns:
         table.add_column(str(name).replace("_", " "), justify="left" if frame[name].dtype == object else "right")
     for row in frame.itertuples(index=False):

@@ -7,7 +7,7 @@ import pytest
 
 from bench import machine
 
-CPUINFO = "processor : 0\nmodel name\t: Planted CPU\nflags\t\t: fpu sse4_2 avx2 avx512f hypervisor\n"
+CPUINFO = "cpu family\t: 25\nmodel\t\t: 1\nmodel name\t: Planted CPU\nflags\t\t: fpu sse4_2 avx2 avx512f hypervisor\n"
 
 
 @pytest.fixture
@@ -60,8 +60,9 @@ def test_the_machine_id_is_of_the_hardware_alone(planted, monkeypatch):
     planted({"proc/self/cgroup": "0::/\n", "sys/fs/cgroup/cpu.stat": "", "sys/fs/cgroup/cpu.max": "50000 100000\n"})
     facts = machine.describe()
     assert (facts["cpu_quota"], facts["machine_id"]) == (0.5, before)
-    planted({"proc/cpuinfo": CPUINFO.replace("Planted", "Another")})
-    assert machine.describe()["machine_id"] != before
+    for other in (CPUINFO.replace("Planted", "Another"), CPUINFO.replace("\t: 1\n", "\t: 2\n")):
+        planted({"proc/cpuinfo": other})
+        assert machine.describe()["machine_id"] != before
 
 
 def test_the_machine_id_does_not_change_with_the_driver(nvidia_smi):
@@ -82,7 +83,7 @@ def test_the_processor_is_told_from_its_files(planted):
         files[f"sys/devices/system/cpu/cpu{cpu}/cpufreq/scaling_governor"] = "powersave\n"
     planted(files | {"sys/devices/system/cpu/intel_pstate/no_turbo": "1\n"})
     facts = machine.describe()
-    assert facts["cpu"] == "Planted CPU"
+    assert facts["cpu"] == "Planted CPU, family 25 model 1"
     assert facts["instruction_sets"] == ["sse4_2", "avx2", "avx512f"]
     assert (facts["physical_cores"], facts["smt"], facts["virtual_machine"], facts["container"]) == (
         1,

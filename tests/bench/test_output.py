@@ -299,8 +299,9 @@ def test_a_sentence_about_a_wrong_call_is_the_same_on_a_terminal(arguments):
 
 
 @pytest.mark.skipif(os.name != "posix", reason="there is no such pipe")
-def test_a_reader_that_has_had_enough_is_no_error():
-    ours = [sys.executable, "-m", "bench", "completion", "bash"]
+@pytest.mark.parametrize("arguments", [["completion", "bash"], ["explain", RUN]])
+def test_a_reader_that_has_had_enough_is_no_error(arguments):
+    ours = [sys.executable, "-m", "bench", *arguments]
     with subprocess.Popen(ours, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as done:
         done.stdout.close()
         assert done.stderr.read() == ""

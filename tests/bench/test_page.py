@@ -152,7 +152,7 @@ def test_the_summary_is_a_table_with_intervals_the_failures_and_the_machine(fold
     text = capsys.readouterr().out
     table = [line for line in text.splitlines() if line.startswith("|")]
     assert len({len(re.findall(r"(?<!\\)\|", line)) for line in table}) == 1
-    assert re.search(r"\*\*Yes\*\* \| \d.*x to \d.*x \| faster in 2 of 2", text)
+    assert re.search(r"\*\*Yes\*\* \| \d.*x \(99%: \d.*x\) \| faster in 2 of 2", text)
     assert "mismatch: array 0 differs" in text
     assert "a processor" in text
     assert "<script>" not in text

@@ -110,8 +110,9 @@ def test_times_are_scaled_to_a_unit_that_fits():
 
 
 def answer(*intervals):
+    name = "speedup_over_numpy"
     rows = [
-        {"speedup_over_numpy_ci_low": low, "speedup_over_numpy_ci_high": high, "verdict_over_numpy": verdict}
+        {name: (low + high) / 2, f"{name}_ci_low": low, f"{name}_ci_high": high, "verdict_over_numpy": verdict}
         for low, high, verdict in intervals
     ]
     return report.Answer("jax:cpu over NumPy", "jax:cpu", pd.DataFrame(rows), report.OVER_NUMPY)
@@ -144,17 +145,19 @@ def test_what_to_do_about_noise_is_said_once_and_last(summary):
 
 
 def test_an_answer_with_a_row_that_tells_something_has_the_range_of_its_intervals():
-    narrow = answer((0.93, 1.08, "UNRESOLVED"), (0.9, 1.2, "UNRESOLVED"))
-    assert str(narrow) == "jax:cpu over NumPy: 0.9x to 1.2x, unresolved in 2 of 2"
+    narrow = answer((0.93, 1.09, "UNRESOLVED"), (0.9, 1.2, "UNRESOLVED"))
+    assert str(narrow) == "jax:cpu over NumPy: 1.01x to 1.05x (99%: 0.9x to 1.2x), unresolved in 2 of 2"
+    alone = answer((2, 4, "FASTER"))
+    assert str(alone) == "jax:cpu over NumPy: 3x (99%: 2x to 4x), faster in 1 of 1"
     same = answer((0.96, 1.04, "SAME"), (0.1, 36, "UNRESOLVED"))
-    assert str(same) == "jax:cpu over NumPy: 0.1x to 36x, same in 1, unresolved in 1 of 2"
+    assert str(same) == "jax:cpu over NumPy: 1x to 18.1x (99%: 0.1x to 36x), same in 1, unresolved in 1 of 2"
     faster = answer((2, 4000, "FASTER"), (0.8, 3, "UNRESOLVED"))
-    assert str(faster) == "jax:cpu over NumPy: 0.8x to 4,000x, faster in 1, unresolved in 1 of 2"
+    assert str(faster) == "jax:cpu over NumPy: 1.9x to 2,001x (99%: 0.8x to 4,000x), faster in 1, unresolved in 1 of 2"
 
 
 def test_what_reaches_over_more_than_a_thousandfold_does_not_widen_the_range_of_the_others():
     mixed = answer((2, 3, "FASTER"), (0.04, 31, "UNRESOLVED"), (1e-5, 1.03e9, "UNRESOLVED"))
-    told = "0.04x to 31x, faster in 1, unresolved in 2 of 3; 1 too disturbed for a range"
+    told = "2.5x to 15.5x (99%: 0.04x to 31x), faster in 1, unresolved in 2 of 3; 1 too disturbed for a range"
     assert str(mixed) == f"jax:cpu over NumPy: {told}"
 
 

@@ -1,0 +1,24 @@
+"""Where commands write: what they print, and what moves while they run."""
+
+from __future__ import annotations
+
+import sys
+
+from rich.console import Console
+
+
+class _Printer(Console):
+    """A console that leaves a closed pipe to who called: Rich would end the process with status 1, which means something else."""
+
+    def on_broken_pipe(self) -> None:
+        raise BrokenPipeError
+
+
+def printer() -> Console:
+    """Return the console for what a command prints."""
+    return _Printer()
+
+
+def bars() -> Console:
+    """Return the console for bars and spinners, on stderr: a pipe gets none of them, even where FORCE_COLOR asks for colours."""
+    return Console(stderr=True, quiet=not sys.stderr.isatty())
