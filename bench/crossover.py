@@ -23,9 +23,9 @@ from bench.bisection import FIRST, MOST, SECOND, START, UNTOLD, WITHIN, Answer, 
 from bench.experiments import add_folder_options, new_folder, save
 from bench.measurement import Row
 from bench.pairs import MOST_PROCESSES, PROCESSES, VARIANTS, Experiment, Subject
-from bench.report import LEGEND, MARKS, times, with_interval
 from bench.scaling import Axis, axes, own_axis
 from bench.statistics import CONFIDENCE, LEAST_EFFECT, Estimate
+from bench.wording import LEGEND, MARKS, times, with_interval
 
 LEAST_PROCESSES = 3
 EXAMPLES = (

@@ -16,7 +16,7 @@ from backends.base import Spent
 from bench import clock, jsonable, terminal, workloads
 from bench.arguments import add_help, at_least
 from bench.cases import SUITES, Case, matching
-from bench.report import scaled
+from bench.wording import scaled
 
 CALLS = 5  # that are timed before one is watched
 PARTS = 20

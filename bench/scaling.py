@@ -32,7 +32,7 @@ from bench.driver import usable_specs
 from bench.experiments import add_folder_options, new_folder, save
 from bench.networks import COFFEE, WIDE, WIDTHS, wide
 from bench.processes import WorkerLostError, WorkerProcess
-from bench.report import scaled
+from bench.wording import scaled
 from core.loops import LADDER
 
 PROCESSES = 3

@@ -15,8 +15,8 @@ from rich.table import Table
 from bench import jsonable
 from bench.compare.changes import Change, Comparison, Tables
 from bench.measurement import Measurement, Row
-from bench.report import LEGEND, MARKS, ONE_EXAMPLE, ROOMY, scaled, times, with_interval
 from bench.statistics import CONFIDENCE, Estimate, time
+from bench.wording import LEGEND, MARKS, ONE_EXAMPLE, ROOMY, scaled, times, with_interval
 
 NAMED = 3  # cases that a list of many names
 WORDS = {"SLOWER": "slower", "FASTER": "faster", "SAME": "the same", "UNRESOLVED": "cannot be told"}

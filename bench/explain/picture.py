@@ -12,8 +12,8 @@ from backends import ArraybenchError
 from bench.explain.report import called
 from bench.explain.steps import Explained, Explanation, rows
 from bench.measurement import Row
-from bench.report import MARKS, with_interval
 from bench.statistics import Estimate
+from bench.wording import MARKS, with_interval
 
 if TYPE_CHECKING:
     import altair

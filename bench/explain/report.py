@@ -10,8 +10,8 @@ from rich.table import Table
 from bench import jsonable, statistics
 from bench.comparison import OURS
 from bench.explain.steps import STEPS, Explained, Explanation, Step, rows
-from bench.report import LEGEND, MARKS, ONE_EXAMPLE, scaled, times, with_interval
 from bench.statistics import CONFIDENCE, Estimate
+from bench.wording import LEGEND, MARKS, ONE_EXAMPLE, scaled, times, with_interval
 
 OTHERWISE = {"loop": "by hand", "matmul": "NumPy"}
 """What the first two are called where there is no loop over units: of an epoch, of a prediction."""

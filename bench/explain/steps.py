@@ -17,9 +17,9 @@ from bench.cases import CONTROL, PRECISIONS
 from bench.compare.changes import Tables
 from bench.comparison import EAGER, LOOPS, OURS, Rivals
 from bench.measurement import Measurement, Row
-from bench.report import ONE_EXAMPLE, TITLES
 from bench.statistics import Estimate
 from bench.table import ResultsError
+from bench.wording import ONE_EXAMPLE, TITLES
 
 STEPS = {"loop": "loop", "matmul": "matmul", "compiled": "compiled", "gpu": "GPU", "precision": "lower precision"}
 """From a step to what it is called, in their order."""

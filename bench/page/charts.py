@@ -14,6 +14,7 @@ import altair as alt
 import vl_convert
 
 from bench import roof
+from bench.answers import OF_OURS, OVER_EAGER, OVER_FLOAT32, OVER_LOOP, OVER_NUMPY, Comparison, Row, estimate
 from bench.cases import CONTROL
 from bench.comparison import LOOPS
 from bench.page.drawing import (
@@ -42,9 +43,9 @@ from bench.page.runs import Run, case_name, in_precision, overlaid
 from bench.page.sizes import sizes
 from bench.page.tables import Table, error_cell, figure, speedup_cell, words
 from bench.page.waterfalls import waterfalls
-from bench.report import OF_OURS, OVER_EAGER, OVER_FLOAT32, OVER_LOOP, OVER_NUMPY, Comparison, Row, estimate, scaled
 from bench.roof import Roofs
 from bench.statistics import CONFIDENCE
+from bench.wording import scaled
 
 VERDICT_SHAPES = {"FASTER": "triangle-up", "SLOWER": "triangle-down", "SAME": "square", "UNRESOLVED": "circle"}
 PLAIN = "datum.value < 0.001 ? format(datum.value, '.0e') : format(datum.value, ',')"

@@ -12,10 +12,10 @@ from typing import Any
 import altair as alt
 import vl_convert
 
+from bench.answers import Row
 from bench.page.palette import SERIES, colour, resolved
 from bench.page.runs import in_precision, without_blanks
 from bench.page.tables import Table
-from bench.report import Row
 from core.loops import LADDER
 
 RUNGS = {rung.name for rung in LADDER} - {"matmul"}

@@ -5,10 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
+from bench.answers import Answer, by_question, controls, not_had
 from bench.page.runs import Run
 from bench.page.tables import MACHINE, wrong
-from bench.page.verdicts import verdicts
-from bench.report import Answer, controls, not_had
 
 FACTS = ("Processor", "Cores", "Memory", "GPUs", "System", "Python")
 
@@ -23,9 +22,9 @@ def _run(run: Run) -> Iterator[str]:
     yield ""
     yield "| question | here | times faster | verdicts | what |"
     yield "|---|---|---|---|---|"
-    for question, word, answer in verdicts(run):
-        cells = (answer.reach, answer.counted, _what(answer)) if answer else ("", "", "")
-        yield f"| {' | '.join(map(escaped, (question, f'**{word}**', *cells)))} |"
+    for question, found in by_question(run.told).items():
+        for word, *cells in map(_cells, found) if found else [["Not measured", "", "", ""]]:
+            yield f"| {' | '.join(map(escaped, (question, f'**{word}**', *cells)))} |"
     for line in (*controls(run.rows), *not_had(run.told)):
         yield ""
         yield escaped(line)
@@ -41,8 +40,9 @@ def _run(run: Run) -> Iterator[str]:
     yield escaped("; ".join([f"{fact}: {MACHINE[fact](run.machine)}" for fact in FACTS] + versions))
 
 
-def _what(answer: Answer) -> str:
-    return f"{answer.title}; {answer.remarks}" if answer.remarks else answer.title
+def _cells(answer: Answer) -> list[str]:
+    what = f"{answer.title}; {answer.remarks}" if answer.remarks else answer.title
+    return [answer.word, answer.reach, answer.counted, what]
 
 
 def escaped(text: str) -> str:

@@ -8,10 +8,10 @@ from importlib import resources
 from jinja2 import DictLoader, Environment, StrictUndefined
 from markupsafe import Markup
 
+from bench.answers import by_question, controls, not_had
 from bench.page import charts, palette, tables
 from bench.page.runs import Run
-from bench.page.verdicts import by_question, verdicts
-from bench.report import LEGEND, controls, not_had
+from bench.wording import LEGEND
 
 TEMPLATES = ("page.html", "page.css", "page.js")
 
@@ -22,7 +22,7 @@ def render(runs: Sequence[Run], drawn: Sequence[charts.Chart]) -> str:
     library = Markup(charts.script().replace("</script", "<\\/script"))
     return _environment().get_template("page.html").render(
         runs=runs,
-        verdicts=[(run, by_question(verdicts(run)), list(controls(run.rows)), list(not_had(run.told))) for run in runs],
+        answers=[(run, by_question(run.told), list(controls(run.rows)), list(not_had(run.told))) for run in runs],
         wrong=tables.wrong(runs),
         all_rows=tables.of_all_rows(runs),
         charts=drawn,

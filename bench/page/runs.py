@@ -10,18 +10,19 @@ from string import ascii_uppercase
 
 import pandas as pd
 
+from bench.answers import Row, Summary, marked
 from bench.cases import CONTROL
 from bench.compare.changes import expect_finished
-from bench.report import ONE_EXAMPLE, Row, Summary, marked
 from bench.statistics import Estimate
 from bench.table import ResultsError, read_machine, read_results
+from bench.wording import ONE_EXAMPLE
 
 
 @dataclass(frozen=True)
 class Run:
     """A finished run: the letter that its rows are marked with, its label, what is known of its machine, and its rows.
 
-    `rows` has all columns of the summary, `run` (the letter), and what `report.marked` adds.
+    `rows` has all columns of the summary, `run` (the letter), and what `answers.marked` adds.
     """
 
     letter: str

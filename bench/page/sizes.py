@@ -8,6 +8,7 @@ from typing import Any
 
 import altair as alt
 
+from bench.answers import Row
 from bench.cases import FUNCTION
 from bench.functions import axis_values
 from bench.page.crossings import Crossing, crossings
@@ -27,8 +28,8 @@ from bench.page.drawing import (
 from bench.page.palette import colour
 from bench.page.runs import Run, in_precision, time, unit
 from bench.page.tables import Table, figure, seconds_cell, words
-from bench.report import Row, scaled
 from bench.statistics import CONFIDENCE, Estimate
+from bench.wording import scaled
 
 NOT_DRAWN = " A size of zero or less has no place there: its times are in the table of all rows."
 SECONDS = "format(datum.value, '~s') + 's'"

@@ -9,22 +9,11 @@ from typing import Any, NamedTuple
 
 from rich.text import Text
 
+from bench.answers import OF_OURS, OVER_EAGER, OVER_FLOAT32, OVER_LOOP, OVER_NUMPY, Comparison, Row, estimate
 from bench.comparison import KEYS
 from bench.page.runs import Run, case_name, overlaid, time
-from bench.report import (
-    MARKS,
-    OF_OURS,
-    OVER_EAGER,
-    OVER_FLOAT32,
-    OVER_LOOP,
-    OVER_NUMPY,
-    Comparison,
-    Row,
-    estimate,
-    scaled,
-    with_interval,
-)
 from bench.statistics import CONFIDENCE, Estimate
+from bench.wording import MARKS, scaled, with_interval
 
 
 class Cell(NamedTuple):

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 import altair as alt
 
+from bench.answers import Row
 from bench.compare.changes import Tables
 from bench.explain.picture import bar
 from bench.explain.report import called, sentences
@@ -15,8 +16,8 @@ from bench.page.drawing import Chart, declaration, file_name, log_domain, log_ti
 from bench.page.palette import VERDICTS, colour
 from bench.page.runs import Run
 from bench.page.tables import Cell, Table, factor_cell, seconds_cell, words
-from bench.report import TITLES, Row, scaled, times
 from bench.statistics import CONFIDENCE, Estimate, verdict
+from bench.wording import TITLES, scaled, times
 
 WHOLE = "all together"
 COLOURS = {word: word.lower() for word in VERDICTS} | {WHOLE: "soft"}

@@ -9,6 +9,7 @@ import sys
 
 import pytest
 
+from bench import answers
 from bench.cases import CONTROL, WORKLOADS, Case
 from bench.cli import main
 from bench.compare.changes import Tables
@@ -16,7 +17,7 @@ from bench.explain.report import sentences
 from bench.explain.steps import explain
 from bench.measurement import Measurement
 from bench.page import runs as reader
-from bench.page import tables, verdicts
+from bench.page import tables
 from bench.page.crossings import crossings
 from bench.page.markdown import escaped
 from bench.results import Run, sample_rows, summarise
@@ -116,35 +117,20 @@ def by_name(*folders):
 # Words
 
 
-@pytest.mark.parametrize(
-    ("counts", "word"),
-    [
-        ({"FASTER": 3}, "Yes"),
-        ({"FASTER": 3, "UNRESOLVED": 1}, "In some cases"),
-        ({"FASTER": 3, "SLOWER": 1, "SAME": 1}, "It depends"),
-        ({"SLOWER": 2, "SAME": 1}, "No"),
-        ({"SLOWER": 2, "UNRESOLVED": 1}, "Not as far as can be told"),
-        ({"UNRESOLVED": 1}, "Cannot be told"),
-    ],
-)
-def test_a_word_says_no_more_than_its_verdicts(counts, word):
-    assert verdicts.word(counts) == word
-
-
 def test_every_question_is_answered_or_said_to_be_open(folder):
     (run,) = reader.read([folder])
-    found = {verdict.question: verdict for verdict in verdicts.verdicts(run)}
-    assert list(found) == [*verdicts.THREE, verdicts.LIBRARY]
-    assert found[verdicts.VECTORISING].word == "Yes"
-    assert found[verdicts.VECTORISING].answer.counted == "faster in 2 of 2"
-    assert found[verdicts.COMPILING].word == "Yes"
-    assert found[verdicts.GPU] == (verdicts.GPU, "Not measured", None)
+    found = answers.by_question(run.told)
+    assert list(found) == [*answers.THREE, answers.LIBRARY]
+    (vectorising,), (compiling,) = found[answers.VECTORISING], found[answers.COMPILING]
+    assert (vectorising.word, vectorising.counted) == ("Yes", "faster in 2 of 2")
+    assert compiling.word == "Yes"
+    assert found[answers.GPU] == []
 
 
 def test_a_gpu_answers_the_question_of_the_gpu(tmp_path):
     on_gpu = measured("forward", "coffee-2-3-1", "matmul", "jax:gpu:0", 4e-6)
     (run,) = reader.read([planted(tmp_path / "gpu", [*of_a_network(), on_gpu])])
-    assert {verdict.question: verdict.word for verdict in verdicts.verdicts(run)}[verdicts.GPU] == "Yes"
+    assert [answer.word for answer in answers.by_question(run.told)[answers.GPU]] == ["Yes"]
 
 
 def test_the_summary_is_a_table_with_intervals_the_failures_and_the_machine(folder, capsys):
@@ -164,14 +150,14 @@ def test_where_noise_hides_every_row_page_and_summary_say_so_in_the_place_of_a_r
     far_off.samples = [(p, r, seconds * (1e-6, 1, 1e6)[p]) for p, r, seconds in far_off.samples]
     made = planted(tmp_path / "disturbed", [measured("forward", "coffee-2-3-1", "matmul", "numpy:cpu", 4e-5), far_off])
     (run,) = reader.read([made])
-    (found,) = (verdict for verdict in verdicts.verdicts(run) if verdict.question == verdicts.LIBRARY)
-    assert (found.word, found.answer.reach) == ("Cannot be told", "nothing can be said")
+    (found,) = answers.by_question(run.told)[answers.LIBRARY]
+    assert (found.word, found.reach) == ("Cannot be told", "nothing can be said")
     assert main(["report", str(made), "--markdown"]) == 0
     told = capsys.readouterr().out
     assert "| nothing can be said | unresolved in 1 of 1 |" in told
     assert told.count("The run was too disturbed:") == 1
     assert main(["report", str(made)]) == 0
-    assert f"Cannot be told</strong>. {found.answer}." in (made / "report.html").read_text()
+    assert f"Cannot be told</strong>. {found}." in (made / "report.html").read_text()
 
 
 def test_markdown_is_taken_out_of_a_text():
@@ -389,10 +375,10 @@ def test_tables_have_a_precision_and_an_error_beside_the_speed_only_where_there_
 
 def test_a_precision_is_a_question_of_its_own_and_its_errors_are_told(precise, capsys):
     (run,) = reader.read([precise])
-    words = {str(verdict.answer): (verdict.question, verdict.word) for verdict in verdicts.verdicts(run)}
-    told = next(text for text in words if text.startswith("bfloat16"))
-    assert told.endswith("faster in 3 of 3; errors up to 1.0e-02")
-    assert words[told] == (verdicts.PRECISION, "Yes")
+    found = answers.by_question(run.told)[answers.PRECISION]
+    told = next(answer for answer in found if answer.title.startswith("bfloat16"))
+    assert str(told).endswith("faster in 3 of 3; errors up to 1.0e-02")
+    assert told.word == "Yes"
     assert main(["report", str(precise), "--markdown"]) == 0
     assert "bfloat16 over float32, jax:cpu; errors up to 1.0e-02" in capsys.readouterr().out
 
@@ -403,7 +389,7 @@ def test_what_a_suite_of_precisions_could_not_have_is_told_and_other_questions_a
     )
     products = [m for m in in_precisions() if m.case.workload == "matmul"]
     made = planted(tmp_path / "suite", [*products, absent])
-    assert {verdict.question for verdict in verdicts.verdicts(reader.read([made])[0])} == {verdicts.PRECISION}
+    assert list(answers.by_question(reader.read([made])[0].told)) == [answers.PRECISION]
     assert main(["report", str(made)]) == 0
     assert "<li>jax:cpu: no TF32 here</li>" in (made / "report.html").read_text(encoding="utf-8")
 

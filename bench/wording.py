@@ -1,0 +1,42 @@
+"""How times, speed-ups and cases are written, wherever a person reads them."""
+
+from __future__ import annotations
+
+from bench.statistics import CONFIDENCE, Estimate
+
+ONE_EXAMPLE = ("forward", "backward", "step")
+"""The kinds of work whose times are told for one example."""
+TITLES = {"forward": "forward", "backward": "backward", "step": "training step"}
+EPOCH, PRODUCT = "time for one epoch", "square matrix product"
+PEER_TITLES = {
+    "epoch": EPOCH,
+    "predict": "time to predict all rows, from host to host",
+    "row": "time to predict one row, from host to host",
+}
+MARKS = {"FASTER": "[green]▲[/]", "SLOWER": "[red]▼[/]", "SAME": "[blue]=[/]", "UNRESOLVED": "[yellow]?[/]"}
+LEGEND = (
+    f"±, ×÷ and […] are {CONFIDENCE:.0%} intervals over processes. ▲ faster, ▼ slower, = the same within 5 %, "
+    "? cannot be told, ≠ not like for like."
+)
+ROOMY = 120  # columns of a terminal from which on intervals are spelled out
+
+
+def scaled(seconds: float) -> str:
+    """Return a time with three digits and the unit that fits."""
+    for factor, unit in ((1.0, "s"), (1e3, "ms"), (1e6, "µs")):
+        if seconds * factor >= 1:
+            return f"{seconds * factor:.3g} {unit}"
+    return f"{seconds * 1e9:.3g} ns"
+
+
+def times(ratio: float) -> str:
+    """Return a speed-up as `12.3x`, with three digits at most."""
+    return f"{ratio:,.0f}x" if ratio >= 100 else f"{ratio:.3g}x" if ratio >= 1 else f"{ratio:.2g}x"
+
+
+def with_interval(speedup: Estimate, roomy: bool) -> str:
+    """Return a speed-up with its interval: `12.3x ±4%`, or `12.3x [11.8, 12.8]` where there is room."""
+    if roomy:
+        return f"{times(speedup.value)} \\[{times(speedup.low)[:-1]}, {times(speedup.high)[:-1]}]"
+    reach = speedup.half_width
+    return f"{times(speedup.value)} " + (f"±{reach:.0%}" if reach < 0.995 else f"×÷{1 + reach:.2g}")
