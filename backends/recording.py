@@ -152,18 +152,24 @@ def _checked(
         raise
     except Exception as error:  # a fault of the step's own comes up again where it runs as it is written
         raise UnrecordableError(f"a step that cannot be recorded: {first_line(error)}") from error
-    turned = tuple(array[::-1] if array.ndim else (array * 0.5).astype(array.dtype) for array in batch)
-    after, first = step(state, turned)
+    others = tuple(_other(array, library) for array in batch)
+    after, first = step(state, others)
     after, second = step(after, batch)
     _start(recording, state)
     try:
-        outputs = recording.run(tuple(map(library.stack, zip(turned, batch, strict=True))), ())
+        outputs = recording.run(tuple(map(library.stack, zip(others, batch, strict=True))), ())
     except Exception as error:  # the library's own and its compiler's
         raise UnrecordableError(f"a step whose program fails: {first_line(error)}") from error
     expected = [*leaves(after), *map(library.stack, zip(first, second, strict=True))]
     if not all(_agree(*pair, library) for pair in zip((*recording.state, *outputs), expected, strict=True)):
         raise UnrecordableError("a step whose replay gives other numbers")
     return recording
+
+
+def _other(x: Array, library: Any) -> Array:
+    """Return an array like one, of other numbers: whole ones in another order, as they may be places or labels."""
+    turned = x[::-1] if x.ndim else x
+    return (turned * 0.5 + 0.25).astype(x.dtype) if x.dtype.kind in "fc" else library.ascontiguousarray(turned)
 
 
 def _agree(found: Array, expected: Array, library: Any) -> bool:

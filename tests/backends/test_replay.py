@@ -281,6 +281,10 @@ def escapes(state, batch):
     return state + np.asarray(batch[0]) * 2.0, ()
 
 
+def stacks(state, batch):
+    return state * 0.5 + xp.sum(xp.stack([batch[0], 2.0 * batch[0]]), axis=0), (xp.stack([state, batch[0]]),)
+
+
 def changes_places(state, batch):
     return state[::-1] * 1.0 if batch is None else (state[1], state[0]), ()
 
@@ -296,8 +300,11 @@ REFUSED = [
 
 
 @pytest.mark.parametrize("step", REFUSED)
-def test_a_step_that_cannot_be_replayed_is_refused_and_folded_all_the_same(fold, step):
+@pytest.mark.parametrize("first", ["random", "constant"])
+def test_a_step_that_cannot_be_replayed_is_refused_and_folded_all_the_same(fold, step, first):
     state, stacked = np.ones(4), (np.random.default_rng(0).normal(size=(6, 4)),)
+    if first == "constant":  # of which every order is the same
+        stacked[0][0] = 1.0
     with pytest.raises(UnrecordableError):
         fold(step, state, stacked, (), {})
     assert_agree(numpy.fold(step, state, stacked), loop(step, state, stacked))
@@ -308,3 +315,10 @@ def test_a_state_whose_parts_change_places_is_refused_and_folded_all_the_same(fo
     with pytest.raises(UnrecordableError, match="change places"):
         fold(changes_places, state, stacked, (), {})
     assert_agree(numpy.fold(changes_places, state, stacked), loop(changes_places, state, stacked))
+
+
+@pytest.mark.parametrize("rows", [1, 4])
+def test_what_is_stacked_is_recorded_whatever_the_first_batch_is(fold, rows):
+    state, stacked = np.ones(rows), (np.random.default_rng(0).normal(size=(6, rows)),)
+    stacked[0][0] = 1.0
+    assert_agree(fold(stacks, state, stacked, (), {}), loop(stacks, state, stacked))
