@@ -31,7 +31,9 @@ def _reshape(x: Array, /, shape: tuple[int, ...], *, copy: bool | None = None) -
 
 
 def _stack(arrays: Sequence[Array], /, *, axis: int = 0) -> Array:
-    plain = axis == 0 and set(map(type, arrays)) == {np.ndarray}  # np.asarray would take a recorded array for its numbers
+    plain = axis == 0 and set(map(type, arrays)) == {
+        np.ndarray
+    }  # np.asarray would take a recorded array for its numbers
     return np.asarray(arrays) if plain else np.stack(arrays, axis=axis)
 
 

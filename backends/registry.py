@@ -69,10 +69,16 @@ def _open(spec: str, asked: str) -> Backend:
         raise BackendError(f"{asked}: {found.reason}. {_usable()}")
     device = _match(device, found, asked)
     try:
-        return _load(name)(device)
+        return _opened(name, device)
     except Exception as error:  # a class that lacks a member cannot be made, nor can one whose device has gone
         reason = f"{name} cannot be opened on {device}: {type(error).__name__}: {first_line(error)}"
         raise BackendError(f"{asked}: {reason}. {_usable()}") from error
+
+
+@functools.cache
+def _opened(name: str, device: str) -> Backend:
+    """Return the one backend of that name and device, however it was asked for."""
+    return _load(name)(device)
 
 
 def _match(device: str, found: Status, asked: str) -> str:

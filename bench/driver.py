@@ -180,6 +180,14 @@ def _ask(worker: WorkerProcess, measurement: Measurement, request: dict[str, Any
         raise _CaseLostError(measurement, outcome) from lost
 
 
+def timed(name: str | None) -> backends.Backend:
+    """Return the backend of a name; raise ArraybenchError for one whose times mean nothing."""
+    backend = backends.get(name)
+    if not backend.timed:
+        raise backends.ArraybenchError(f"{backend.name} is for tests only: its times mean nothing")
+    return backend
+
+
 def usable_specs() -> list[str]:
     """Return every backend on every device that can be timed here, NumPy first."""
     return [f"{found.name}:{device}" for found in backends.status() if found.timed for device in found.devices]

@@ -157,7 +157,9 @@ def declare(
 @cache
 def load(file: Path) -> dict[str, Declared]:
     """Return the functions that a file of Python declares, by name; raise ArraybenchError where it cannot be had or has none."""
-    spec = importlib.util.spec_from_file_location(file.stem, file) if file.suffix == ".py" else None
+    spec = (
+        importlib.util.spec_from_file_location(f"arraybench_file_{file.stem}", file) if file.suffix == ".py" else None
+    )
     if spec is None or spec.loader is None or not file.is_file():
         raise ArraybenchError(
             f"{file} is no file of Python; give the path of one that declares functions by bench.case"

@@ -12,12 +12,11 @@ import random
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 
-import backends
 from backends import ArraybenchError
 from bench import bisection, statistics
 from bench.bisection import Answer
 from bench.cases import Case
-from bench.driver import sampling
+from bench.driver import sampling, timed
 from bench.measurement import Row
 from bench.processes import WorkerLostError, WorkerProcess
 from bench.scaling import Axis
@@ -52,9 +51,7 @@ class Subject:
         Without one it is what the backend is best at: compiled where it compiles, or else `matmul`, or `eager` of a user's own.
         """
         spec, _, implementation = name.partition("/")
-        backend = backends.get(spec)
-        if not backend.timed:
-            raise ArraybenchError(f"{backend.name} is for tests only: its times mean nothing")
+        backend = timed(spec)
         if implementation and implementation not in axis.implementations:
             raise ArraybenchError(f"{name}: no such implementation; there are {', '.join(axis.implementations)}")
         return cls(backend.spec, implementation or axis.implementation(backend.compiles))

@@ -49,7 +49,7 @@ def prepare(
     UnmeasuredError where the case cannot be had on this backend, would take longer than `budget_s` for a single example, or fails
     the gate.
     """
-    _require(case, backend)
+    require(case, backend)
     within = backend.tf32 if case.tf32 else contextlib.nullcontext
     with within():
         return replace(_prepared(case, backend, budget_s, examples, problem), slow_down=slow_down, within=within)
@@ -189,7 +189,8 @@ def _subnormals(array: Any) -> int:
     return int(((array != 0) & (np.abs(array) < np.finfo(array.dtype).tiny)).sum())
 
 
-def _require(case: Case, backend: Backend) -> None:
+def require(case: Case, backend: Backend) -> None:
+    """Raise UnmeasuredError where a case cannot be had on a backend."""
     if case.implementation == "hand_written" and backend.name != "numpy":
         raise UnmeasuredError("unavailable", "written by hand for NumPy alone")
     if case.implementation == CONTROL and backend.name != "numpy":

@@ -105,7 +105,7 @@ class WorkerProcess:
         if self._process is None:
             return
         process, self._process = self._process, None
-        process.kill()
+        _kill(process)
         try:
             process.wait(END_WITHIN_S)
         except subprocess.TimeoutExpired:
@@ -160,6 +160,14 @@ def on_one_cpu() -> Iterator[None]:
         yield
     finally:
         os.sched_setaffinity(0, mine)
+
+
+def _kill(process: subprocess.Popen[str]) -> None:
+    """Kill a worker with all that it has started, which would go on computing and hold its end of the pipe."""
+    if hasattr(os, "killpg"):
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+    process.kill()
 
 
 def _read(process: subprocess.Popen[str], answers: queue.Queue[str]) -> None:

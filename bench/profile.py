@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import sys
 from statistics import median
 from typing import Any, NamedTuple
@@ -10,12 +11,13 @@ from typing import Any, NamedTuple
 from rich.console import Console
 from rich.table import Table
 
-import backends
 from backends import ArraybenchError, Backend, Tree
 from backends.base import Spent
 from bench import clock, jsonable, terminal, workloads
 from bench.arguments import add_help, at_least
 from bench.cases import SUITES, Case, matching
+from bench.driver import timed
+from bench.preparation import UnmeasuredError, require
 from bench.wording import scaled
 
 CALLS = 5  # that are timed before one is watched
@@ -61,7 +63,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Profile every case of that name and print where its time goes; those that cannot be told get a sentence."""
-    backend = backends.get(options.backend)
+    backend = timed(options.backend)
     found: list[Profile] = []
     untold: list[UntoldError] = []
     with terminal.bars().status("starting") as status:
@@ -85,15 +87,20 @@ def run(options: argparse.Namespace) -> int:
 
 def profile(case: Case, backend: Backend) -> Profile:
     """Time some warm calls of a case, and watch one; raise UntoldError where the backend cannot tell what it makes."""
-    problem = workloads.build(case, backend, case.batch_size)
-    arguments = problem.arguments(backend)
+    try:
+        require(case, backend)
+    except UnmeasuredError as error:
+        raise UntoldError(f"{case.id} on {backend.spec}: {error}") from error
+    with backend.tf32() if case.tf32 else contextlib.nullcontext():
+        problem = workloads.build(case, backend, case.batch_size)
+        arguments = problem.arguments(backend)
 
-    def call() -> Tree:
-        return problem.function(*arguments)
+        def call() -> Tree:
+            return problem.function(*arguments)
 
-    backend.synchronize(call())
-    seconds = median(clock.seconds(call, backend) for _ in range(CALLS))
-    parts = backend.profile(problem.function, *arguments)
+        backend.synchronize(call())
+        seconds = median(clock.seconds(call, backend) for _ in range(CALLS))
+        parts = backend.profile(problem.function, *arguments)
     if parts is None:
         raise UntoldError(f"{case.id} on {backend.spec}: what it spends its time on cannot be told there")
     return Profile(case, backend, seconds, parts)

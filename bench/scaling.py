@@ -28,7 +28,7 @@ from backends import ArraybenchError
 from bench import functions, jsonable, statistics, terminal
 from bench.arguments import add_help, at_least
 from bench.cases import Case
-from bench.driver import usable_specs
+from bench.driver import timed, usable_specs
 from bench.experiments import add_folder_options, new_folder, save
 from bench.networks import COFFEE, WIDE, WIDTHS, wide
 from bench.processes import WorkerLostError, WorkerProcess
@@ -179,7 +179,7 @@ def run(options: argparse.Namespace) -> int:
     chosen = options.axes.split(",") if options.axes else list(known)
     if unknown := [name for name in chosen if name not in known]:
         raise ArraybenchError(f"--axes {','.join(unknown)}: no such axis; there are {', '.join(known)}")
-    specs = [backends.get(name).spec for name in options.backends.split(",")] if options.backends else usable_specs()
+    specs = [timed(name).spec for name in options.backends.split(",")] if options.backends else usable_specs()
     folder = new_folder(options, "scaling")
     rows: list[dict[str, Any]] = []
     with terminal.bars().status("starting") as status:

@@ -112,7 +112,7 @@ def run_all(config: pytest.Config, asked: str) -> int:
     results, passes = config.getoption("--array-results"), config.getoption("--array-passes")
     found: dict[tuple[Case, str], Measurement] = {}
     described: dict[str, Row] = {}
-    first: dict[str, int] = {}
+    statuses: dict[str, list[int]] = {spec: [] for spec in specs}
     with sole_writer(results), tempfile.TemporaryDirectory() as scratch:
         pages = {spec: Path(scratch) / f"{number}.json" for number, spec in enumerate(specs)}
         for process in range(passes):
@@ -123,19 +123,24 @@ def run_all(config: pytest.Config, asked: str) -> int:
                 if config.getoption("benchmark_json") and not process:
                     extra.append(f"--benchmark-json={pages[spec]}")
                 arguments = [*map(str, config.invocation_params.args), *extra]
-                first.setdefault(spec, _session(arguments, spec, expected=first.get(spec)))
+                statuses[spec].append(_session(arguments, spec, expected=next(iter(statuses[spec]), None)))
                 if handed.exists():
                     described[spec] = _take_in(handed, process, spec, found)
                     handed.unlink()
             if not found:
-                return max(first.values())
+                return _worst(statuses)
         if wanted := config.getoption("benchmark_json"):
             _join([page for page in pages.values() if page.exists()], Path(getattr(wanted, "name", wanted)))
         order = sorted(found.values(), key=lambda own: specs.index(own.spec))
         folder, summary = _write(results, "pytest", order, described)
     report.show(summary, terminal.printer())
     print(f"\n{folder / 'summary.csv'}")
-    return max(first.values())
+    return _worst(statuses)
+
+
+def _worst(statuses: dict[str, list[int]]) -> int:
+    """Return the highest exit status of all sessions; one that a signal ended, a number below 0, failed."""
+    return max(1 if status < 0 else status for own in statuses.values() for status in own)
 
 
 def _session(arguments: list[str], spec: str, expected: int | None) -> int:

@@ -173,11 +173,12 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
     Holm's step-down method ("A Simple Sequentially Rejective Multiple Test Procedure", Scandinavian Journal of Statistics 6,
     1979): the smallest of n is multiplied by n, the next by n - 1, and none falls below the one before. It holds however the
-    comparisons depend on each other.
+    comparisons depend on each other. NaN is no comparison, and stays.
     """
-    corrected, least = [1.0] * len(p_values), 0.0
-    for rank, index in enumerate(sorted(range(len(p_values)), key=p_values.__getitem__)):
-        least = max(least, min(1.0, (len(p_values) - rank) * p_values[index]))
+    corrected, least = list(p_values), 0.0
+    family = sorted((index for index, p in enumerate(p_values) if not math.isnan(p)), key=p_values.__getitem__)
+    for rank, index in enumerate(family):
+        least = max(least, min(1.0, (len(family) - rank) * p_values[index]))
         corrected[index] = least
     return corrected
 

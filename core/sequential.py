@@ -163,6 +163,9 @@ class Sequential:
     ) -> None:
         """Choose what `fit` minimises and how, and what else it reports. Forgets the optimizer's running averages."""
         named = [get_metric(metric) for metric in metrics or ()]
+        names = ["loss", *(name for name, _ in named)]
+        if twice := {name for name in names if names.count(name) > 1}:
+            raise ValueError(f"metrics and the loss need names of their own, got {', '.join(sorted(twice))} twice")
         self._compiled = _Compiled(losses.get(loss), optimizers.get(optimizer), dict(named))
         self._trainer, self._state = None, None
 

@@ -211,9 +211,8 @@ def _change(name: Name, old: Measurement | None, new: Measurement | None) -> Cha
 
 def _corrected(changes: list[Change]) -> list[Change]:
     """Return the changes with the p-value that each has among all."""
-    family = [index for index, change in enumerate(changes) if not math.isnan(change.p)]
-    corrected = dict(zip(family, statistics.holm([changes[index].p for index in family]), strict=True))
-    return [replace(change, p_holm=corrected.get(index, math.nan)) for index, change in enumerate(changes)]
+    corrected = statistics.holm([change.p for change in changes])
+    return [replace(change, p_holm=p) for change, p in zip(changes, corrected, strict=True)]
 
 
 def _order(change: Change) -> tuple[int, float]:

@@ -49,6 +49,10 @@ def run(options: argparse.Namespace) -> int:
         raise ArraybenchError(
             f"--keep: {options.old} is a run; name a folder that keeps baselines, which may be a new one"
         )
+    if shelf and not shelf.exists() and not options.keep:
+        raise ArraybenchError(
+            f"{shelf} does not exist; give the folder of a run, or a new one for baselines with --keep"
+        )
     old = baselines.of(shelf, new.machine_id) if shelf else options.old
     if old is None:
         if not options.keep:

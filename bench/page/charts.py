@@ -189,7 +189,7 @@ def roofline(runs: Sequence[Run]) -> Iterator[Chart]:
             *(words(text) for text in (row["run"], case_name(row), row["spec"])),
             figure(_intensity(row), ".3g"),
             figure(row["gflop_per_s"], ".3g"),
-            words(percent(row["fraction_of_peak"]), row["fraction_of_peak"]),
+            words(percent(row["fraction_of_roof"]), row["fraction_of_roof"]),
             words(row["bound"]),
         ]
         for row in measured
@@ -217,7 +217,7 @@ def _under_roofs(measured: list[Row], roofs: list[Row], span: list[float]) -> li
         {
             "intensity": _intensity(row), "rate": row["gflop_per_s"], "backend": in_precision(row["spec"], row),
             "case": _case(row), "run": f"run {row['run']}", "bound": row["bound"],
-            "of the roof": percent(row["fraction_of_peak"]),
+            "of the roof": percent(row["fraction_of_roof"]),
         }
         for row in measured
     ]  # fmt: skip

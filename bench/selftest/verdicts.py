@@ -27,6 +27,7 @@ from pytest_benchmark.utils import PercentageRegressionCheck
 import backends
 from bench import statistics
 from bench.cases import Case
+from bench.doctor.remedies import THREADS
 from bench.driver import sampling
 from bench.networks import COFFEE, DIGITS
 from bench.processes import WorkerProcess, on_one_cpu
@@ -39,7 +40,7 @@ LEAST_PROCESSES, NARROW = 5, 0.02
 PYTEST_THRESHOLD_PERCENT = 5.0
 MOST_FALSE_ALARMS = 0.01
 LEAST_FOUND = {0.05: 0.95, 0.03: 0.8}
-ONE_BLAS_THREAD = {f"{library}_NUM_THREADS": "1" for library in ("OPENBLAS", "MKL", "OMP", "VECLIB_MAXIMUM")}
+ONE_BLAS_THREAD = dict.fromkeys(("OMP_NUM_THREADS", *THREADS.values()), "1")
 
 
 @dataclass(frozen=True)

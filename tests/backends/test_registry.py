@@ -44,6 +44,10 @@ def test_a_name_outweighs_the_variable(monkeypatch):
     assert backends.get("strict").spec == "strict:cpu"
 
 
+def test_a_backend_is_one_however_it_is_asked_for():
+    assert backends.get("numpy") is backends.get() is backends.get("numpy:cpu")
+
+
 def test_a_backend_is_given_back_as_it_is():
     backend = backends.get("numpy")
     assert backends.get(backend) is backend

@@ -37,7 +37,9 @@ def test_an_answer_with_a_row_that_tells_something_has_the_range_of_its_interval
 
 def test_what_reaches_over_more_than_a_thousandfold_does_not_widen_the_range_of_the_others():
     mixed = answer((2, 3, "FASTER"), (0.04, 31, "UNRESOLVED"), (1e-5, 1.03e9, "UNRESOLVED"))
-    told = "2.5x to 15.5x (99%: 0.04x to 31x), faster in 1, unresolved in 2 of 3; most in step row-1, least in step row-0"
+    told = (
+        "2.5x to 15.5x (99%: 0.04x to 31x), faster in 1, unresolved in 2 of 3; most in step row-1, least in step row-0"
+    )
     assert str(mixed) == f"jax:cpu over NumPy: {told}; 1 too disturbed for a range"
 
 

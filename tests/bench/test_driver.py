@@ -1,6 +1,7 @@
 """The driver against real worker processes, those that die or hang included."""
 
 import dataclasses
+import os
 import shutil
 import signal
 import subprocess
@@ -59,7 +60,7 @@ def test_a_case_is_measured_in_rounds_and_in_fresh_processes(begin):
 
 
 def test_more_time_means_more_processes_until_the_interval_is_narrow(begin):
-    (measurement,) = measure(begin(SMALL, time_s=6.0))
+    (measurement,) = measure(begin(SMALL, time_s=15.0))
     assert measurement.stopped == "narrow" or measurement.processes > 3
 
 
@@ -94,6 +95,15 @@ def test_a_worker_that_hangs_is_given_up(worker, monkeypatch):
     with pytest.raises(WorkerLostError, match=r"no answer in 0\.3 s") as lost:
         worker.ask(BLOCK)
     assert lost.value.status == "timed_out"
+
+
+@pytest.mark.skipif(not hasattr(os, "killpg"), reason="there are no groups of processes")
+def test_what_a_worker_has_started_ends_with_it():
+    command = ["sh", "-c", "sleep 60 & echo started; wait"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, process_group=0) as process:
+        assert process.stdout.readline() == "started\n"
+        processes._kill(process)
+        assert process.stdout.read() == ""  # nobody holds the pipe any more
 
 
 def test_a_worker_that_cannot_start_is_not_started_again_and_again(monkeypatch):

@@ -1,3 +1,4 @@
+import sys
 import textwrap
 from dataclasses import replace
 
@@ -241,6 +242,15 @@ def test_a_file_is_run_like_a_suite(tmp_path):
     assert untraceable["status"]["jax", "eager"] == "ok"
     assert untraceable["status"]["jax", "compiled"] == "failed"
     assert "Concretization" in untraceable["reason"]["jax", "compiled"]
+
+
+@pytest.mark.parametrize("name", ["jax", "backends", "numpy"])
+def test_a_file_may_have_the_name_of_a_module(name, tmp_path, numpy):
+    file = written(tmp_path, FILE).rename(tmp_path / f"{name}.py")
+    before = sys.modules.get(name)
+    (one, *_) = functions.cases(file)
+    assert prepare(one, numpy, 1.0).facts["checked"]
+    assert sys.modules.get(name) is before
 
 
 def test_a_case_that_its_file_does_not_declare_any_more_says_so(tmp_path, numpy):

@@ -140,6 +140,24 @@ def test_a_session_of_many_fails_where_one_does(folder):
     assert table(folder)["status"].tolist() == ["mismatch"]
 
 
+@pytest.mark.parametrize(("ending", "status"), [("os._exit(7)", 7), ("os.kill(os.getpid(), 11)", 1)])
+def test_a_session_that_ends_badly_in_a_later_pass_is_no_success(ending, status, folder):
+    add(
+        folder,
+        f"""
+    import os, sys
+
+    def test_ends(array_benchmark):
+        if "--array-again" in sys.argv:
+            {ending}
+        array_benchmark(lambda x: x, rows(3, 3))
+    """,
+    )
+    done = run(folder, "--array-backends=numpy", "--array-passes=2", "-k", "ends")
+    assert done.returncode == status
+    assert len(table(folder)) >= 1
+
+
 @JAX
 def test_a_forgotten_wait_makes_nothing_faster(folder):
     """XLA's call returns long before its product is there; what is measured is the product."""

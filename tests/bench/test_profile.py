@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import backends
+from backends import ArraybenchError
 from backends.base import Spent, spent
 from bench import profile, workloads
 from bench.cases import Case
@@ -34,6 +35,18 @@ def test_an_epoch_on_numpy_is_the_calls_of_its_steps():
     seconds = [part.seconds for part in found.parts]
     assert seconds == sorted(seconds, reverse=True)
     assert found.together == pytest.approx(sum(seconds))
+
+
+@pytest.mark.parametrize(
+    ("case", "reason"),
+    [
+        (Case("matmul", "square-32", "matmul", 32, tf32=True), "numpy has no TF32"),
+        (Case("forward", COFFEE.name, "compiled", 32), "numpy has no compiler"),
+    ],
+)
+def test_a_case_that_cannot_be_had_is_not_profiled_as_another(case, reason):
+    with pytest.raises(ArraybenchError, match=f"{case.id} on numpy:cpu: {reason}"):
+        profile.profile(case, backends.get("numpy"))
 
 
 def test_what_is_watched_gives_the_same_numbers():

@@ -67,6 +67,7 @@ def test_holms_correction_multiplies_the_smallest_by_their_number_the_next_by_on
     corrected = statistics.holm([0.01, 0.04, 0.03, 0.005])
     assert corrected == pytest.approx([0.03, 0.06, 0.06, 0.02])
     assert statistics.holm([0.9, 0.8]) == [1.0, 1.0]
+    assert statistics.holm([math.nan, 0.01, 0.02]) == pytest.approx([math.nan, 0.02, 0.02], nan_ok=True)
     assert statistics.holm([]) == []
 
 

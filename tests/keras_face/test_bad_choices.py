@@ -74,6 +74,8 @@ UNKNOWN = [
     (("adam", "hinge"), "loss must be one of .*mse.*, got 'hinge'"),
     (("adam", "mse", ["auc"]), "metric must be one of accuracy, .*got 'auc'"),
     (("adam", None), "loss must be one of .*, got None"),
+    (("adam", "mse", [lambda *_, xp: 0, lambda *_, xp: 1]), "need names of their own, got <lambda> twice"),
+    (("adam", "mse", ["acc", "acc"]), "need names of their own, got acc twice"),
 ]
 
 
