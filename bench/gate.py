@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -51,15 +50,17 @@ def _drifts(case: Case) -> bool:
     return (narrow or case.kind == "epoch") and NETWORKS[case.network].hidden == "relu"
 
 
-def examine(case: Case, problem: Problem, call: Callable[[], Tree], backend: Backend) -> float:
-    """Return the largest relative error of what `call` gives, waited for as the clock waits; raise MismatchError if it fails.
+def examine(case: Case, problem: Problem, backend: Backend) -> float:
+    """Return the largest relative error of what a problem's function gives, waited for as the clock waits.
 
-    `call` is `problem.function` on its arguments. The oracle comes first: between the call and the comparison there is no
-    time in which work that nobody waited for could get done.
+    Raises MismatchError if it fails. The oracle comes first: between the call and the comparison there is no time in which work
+    that nobody waited for could get done. And a call on other numbers comes before all: a later one must not give its result.
     """
     expected = problem.oracle()
+    backend.synchronize(problem.function(*problem.on_other_numbers().arguments(backend)))
+    arguments = problem.arguments(backend)
     for _ in range(CALLS):
-        result = backend.synchronize(call())
+        result = backend.synchronize(problem.function(*arguments))
         require_ready(result, backend)
     return judge(case, problem.outputs(result, backend.to_numpy), expected, problem.tolerance)
 

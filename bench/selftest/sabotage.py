@@ -32,9 +32,8 @@ class Judgement:
 
 def judge(case: Case, problem: Problem, backend: Backend) -> Judgement:
     """Put a problem through the gate."""
-    arguments = problem.arguments(backend)
     try:
-        return Judgement(gate.examine(case, problem, lambda: problem.function(*arguments), backend), None)
+        return Judgement(gate.examine(case, problem, backend), None)
     except gate.MismatchError as mismatch:
         return Judgement(mismatch.error, str(mismatch))
 

@@ -34,7 +34,7 @@ def problem(found, backend, compiled=False):
 def judged(found, backend, compiled=False):
     built = problem(found, backend, compiled)
     (one, *_) = found.cases("own.py")
-    return gate.examine(one, built, lambda: built.function(*built.arguments(backend)), backend)
+    return gate.examine(one, built, backend)
 
 
 def written(tmp_path, text, name="own.py"):
@@ -55,7 +55,7 @@ def test_a_function_of_the_standard_agrees_on_every_backend(name, compiled, back
     for values in found.variants.values():
         built = functions.build(found, values, compiled, backend)
         (one, *_) = found.cases("own.py")
-        assert gate.examine(one, built, lambda built=built: built.function(*built.arguments(backend)), backend) < 1e-4
+        assert gate.examine(one, built, backend) < 1e-4
 
 
 def test_every_combination_of_the_axes_is_a_variant():
