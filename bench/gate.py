@@ -92,6 +92,8 @@ def check(
     """
     if len(outputs) != len(expected):
         raise MismatchError(f"{len(outputs)} arrays where the oracle has {len(expected)}")
+    if not outputs:
+        raise MismatchError("it returns no array")
     errors = [_error(f"array {i}", *pair, dtype, by_norm) for i, pair in enumerate(zip(outputs, expected, strict=True))]
     worst = int(np.argmax(errors))
     if not errors[worst] <= limit:
@@ -107,10 +109,10 @@ def _error(name: str, output: Any, right: Any, dtype: str | None, by_norm: bool)
         raise MismatchError(f"{name} is of {output.dtype}, the case of {dtype}")
     if lost := output.size - np.count_nonzero(np.isfinite(output)):
         raise MismatchError(f"{name} is not the oracle's: {lost} of its {output.size} numbers are not finite")
-    difference = np.subtract(output, right, dtype=float)
-    error = _root_mean_square(difference) if by_norm else max(difference.max(initial=0.0), -difference.min(initial=0.0))
+    difference = np.subtract(output, right, dtype=complex if "c" in (output.dtype.kind, right.dtype.kind) else float)
+    error = _root_mean_square(difference) if by_norm else np.abs(difference).max(initial=0.0)
     return float(error) / max(_root_mean_square(right), float(np.finfo(float).tiny))
 
 
 def _root_mean_square(array: Any) -> float:
-    return math.sqrt(np.vdot(array, array) / array.size)
+    return math.sqrt(np.vdot(array, array).real / array.size) if array.size else 0.0

@@ -58,6 +58,19 @@ def test_a_function_of_the_standard_agrees_on_every_backend(name, compiled, back
         assert gate.examine(one, built, backend) < 1e-4
 
 
+def test_complex_numbers_and_empty_arrays_are_judged_too(numpy):
+    x = np.random.default_rng(0).standard_normal(64).astype("float32")
+    assert judged(declared(np.fft.rfft, lambda: x), numpy) < 1e-5
+    with pytest.raises(gate.MismatchError, match="array 0 differs from the float64 oracle"):
+        judged(declared(np.fft.rfft, lambda: x, oracle=lambda x: np.conj(np.fft.rfft(x))), numpy)
+    assert judged(declared(lambda x: x * 2, lambda: np.empty((0, 3), "float32")), numpy) == 0.0
+
+
+def test_a_function_that_returns_nothing_is_told_so(numpy):
+    with pytest.raises(gate.MismatchError, match="it returns no array"):
+        judged(declared(lambda x: (), oracle=lambda x: ()), numpy)
+
+
 def test_every_combination_of_the_axes_is_a_variant():
     def f(x): ...
 
