@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -97,12 +98,16 @@ class Answer(NamedTuple):
 
     @property
     def remarks(self) -> str:
-        """What else is to be known, in words: which cases to look at, what noise took, errors of another precision."""
+        """What else is to be known, in words: which cases to look at, what noise took, what it costs."""
         found = []
         if "FASTER" in self.counts and len(self.counts) > 1:
             found.append(f"most {self._where('idxmax')}, least {self._where('idxmin')}")
         if (hopeless := int(self.hidden(beyond=HOPELESS).sum())) and not self.says_nothing:
             found.append(f"{hopeless} too disturbed for a range")
+        if self.question in (GPU, LIBRARY) and len(repaid := self.rows["break_even_calls"].dropna()):
+            least, most = (f"{math.ceil(calls):,}" for calls in (repaid.min(), repaid.max()))
+            calls = least if least == most else f"{least} to {most}"
+            found.append(f"in {len(repaid)} the first call is repaid, after {calls} calls")
         if self.question == PRECISION:
             found.append(f"errors up to {self.rows['oracle_error'].max():.1e}")
         return "; ".join(found)

@@ -12,7 +12,7 @@ def answer(*intervals):
     name = "speedup_over_numpy"
     rows = [
         {name: (low + high) / 2, f"{name}_ci_low": low, f"{name}_ci_high": high, "verdict_over_numpy": verdict}
-        | {"workload": "step", "network": f"row-{i}"}
+        | {"workload": "step", "network": f"row-{i}", "break_even_calls": float("nan")}
         for i, (low, high, verdict) in enumerate(intervals)
     ]
     return answers.Answer(answers.LIBRARY, "jax:cpu over NumPy", pd.DataFrame(rows), answers.OVER_NUMPY)
@@ -41,6 +41,14 @@ def test_what_reaches_over_more_than_a_thousandfold_does_not_widen_the_range_of_
         "2.5x to 15.5x (99%: 0.04x to 31x), faster in 1, unresolved in 2 of 3; most in step row-1, least in step row-0"
     )
     assert str(mixed) == f"jax:cpu over NumPy: {told}; 1 too disturbed for a range"
+
+
+@pytest.mark.parametrize(("calls", "told"), [([2.5, 140.2], "after 3 to 141 calls"), ([9.0, None], "after 9 calls")])
+def test_after_how_many_calls_the_first_is_repaid_is_told(calls, told):
+    asked = answer((2, 3, "FASTER"), (2, 3, "FASTER"))
+    repaid = asked._replace(rows=asked.rows.assign(break_even_calls=calls))
+    count = sum(call is not None for call in calls)
+    assert repaid.remarks == f"in {count} the first call is repaid, {told}"
 
 
 @pytest.mark.parametrize(
