@@ -1,4 +1,4 @@
-"""The one place that reads the clock."""
+"""The one place in `bench` that reads the clock."""
 
 from __future__ import annotations
 
