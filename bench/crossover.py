@@ -18,7 +18,7 @@ from rich.table import Table
 
 from backends import ArraybenchError
 from bench import bisection, jsonable, statistics, terminal
-from bench.arguments import add_help
+from bench.arguments import add_help, at_least
 from bench.bisection import FIRST, MOST, SECOND, START, UNTOLD, WITHIN, Answer, spread
 from bench.experiments import add_folder_options, new_folder, save
 from bench.measurement import Row
@@ -203,16 +203,31 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--at", metavar="AXIS=VALUE,...", help="your function's other axes there (default: the first value of each)"
     )
     parser.add_argument("--variants", metavar="A,B", help=f"of {', '.join(VARIANTS)} (default: all)")
-    parser.add_argument("--within", type=float, default=WITHIN, metavar="X", help="reach of the interval (%(default)s)")
-    numbers = (
-        ("calls", 1, "calls that share the cost of the first"),
-        ("processes", PROCESSES, "fresh processes of each at a size"),
-        ("most-processes", MOST_PROCESSES, "of each at a size by a crossover that is not known well enough, at most"),
-        ("sizes", MOST, "sizes to try for a variant at most"),
+    parser.add_argument(
+        "--within",
+        type=at_least(LEAST_EFFECT, float),
+        default=WITHIN,
+        metavar="X",
+        help="reach of the interval (%(default)s)",
     )
-    for name, default, purpose in numbers:
-        parser.add_argument(f"--{name}", type=int, default=default, metavar="N", help=f"{purpose} (%(default)s)")
-    parser.add_argument("--sweep", type=int, metavar="N", help="measure N sizes anew after it: do the two agree?")
+    numbers = (
+        ("calls", 1, 1, "calls that share the cost of the first"),
+        ("processes", LEAST_PROCESSES, PROCESSES, "fresh processes of each at a size"),
+        (
+            "most-processes",
+            LEAST_PROCESSES,
+            MOST_PROCESSES,
+            "of each at a size by a crossover that is not known well enough, at most",
+        ),
+        ("sizes", START, MOST, "sizes to try for a variant at most"),
+    )
+    for name, least, default, purpose in numbers:
+        parser.add_argument(
+            f"--{name}", type=at_least(least), default=default, metavar="N", help=f"{purpose} (%(default)s)"
+        )
+    parser.add_argument(
+        "--sweep", type=at_least(START), metavar="N", help="measure N sizes anew after it: do the two agree?"
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of the tables")
     add_folder_options(parser)
 
@@ -278,17 +293,6 @@ def _asked(options: argparse.Namespace) -> tuple[Axis, Subject, Subject, list[st
     variants = options.variants.split(",") if options.variants else list(VARIANTS)
     if unknown := [name for name in variants if name not in VARIANTS]:
         raise ArraybenchError(f"--variants {','.join(unknown)}: no such variant; there are {', '.join(VARIANTS)}")
-    least = {
-        "calls": 1,
-        "processes": LEAST_PROCESSES,
-        "most_processes": LEAST_PROCESSES,
-        "sizes": START,
-        "sweep": START,
-        "within": LEAST_EFFECT,
-    }
-    for name, bound in least.items():
-        if (value := getattr(options, name)) is not None and not value >= bound:
-            raise ArraybenchError(f"--{name.replace('_', '-')} {value:g}: give {bound:g} at least")
     return axis, first, second, variants
 
 

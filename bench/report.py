@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import textwrap
 from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
@@ -12,7 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from bench import peers
+from bench import peers, terminal
 from bench.answers import (
     OF_OURS,
     OVER_BASELINE,
@@ -53,7 +52,7 @@ def show(summary: Summary, console: Console) -> None:
     for question, found in by_question(told).items():
         console.print(question, style="bold", highlight=False)
         for line in [f"{answer.word}. {answer}" for answer in found] or ["Not measured."]:
-            console.print(textwrap.indent(textwrap.fill(line, console.width - 2), "  "), markup=False, highlight=False)
+            console.print(terminal.indented(line, console.width, "  "), markup=False, highlight=False)
     for line in (*not_had(told), *controls(frame)):
         console.print(line, highlight=False)
 

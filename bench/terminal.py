@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import textwrap
 
 from rich.console import Console
 
@@ -17,6 +18,13 @@ class _Printer(Console):
 def printer() -> Console:
     """Return the console for what a command prints."""
     return _Printer()
+
+
+def indented(text: str, width: int, margin: str) -> str:
+    """Return a text in lines of that width at most, each behind the margin; a long word, such as a path, is not broken."""
+    return textwrap.fill(
+        text, width, initial_indent=margin, subsequent_indent=margin, break_long_words=False, break_on_hyphens=False
+    )
 
 
 def bars() -> Console:

@@ -21,6 +21,11 @@ LEGEND = (
 ROOMY = 120  # columns of a terminal from which on intervals are spelled out
 
 
+def unit(kind: str) -> str:
+    """Return what a time of that kind of work is shown of."""
+    return "example" if kind in ONE_EXAMPLE else {"epoch": "epoch", "matmul": "product"}.get(kind, "call")
+
+
 def scaled(seconds: float) -> str:
     """Return a time with three digits and the unit that fits."""
     for factor, unit in ((1.0, "s"), (1e3, "ms"), (1e6, "µs")):

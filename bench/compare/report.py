@@ -16,7 +16,7 @@ from bench import jsonable
 from bench.compare.changes import Change, Comparison, Tables
 from bench.measurement import Measurement, Row
 from bench.statistics import CONFIDENCE, Estimate, time
-from bench.wording import LEGEND, MARKS, ONE_EXAMPLE, ROOMY, scaled, times, with_interval
+from bench.wording import LEGEND, MARKS, ROOMY, scaled, times, unit, with_interval
 
 NAMED = 3  # cases that a list of many names
 WORDS = {"SLOWER": "slower", "FASTER": "faster", "SAME": "the same", "UNRESOLVED": "cannot be told"}
@@ -120,7 +120,7 @@ def _case(change: Change) -> Row:
         "old_status": old_status,
         "new_status": new_status,
         "reason": change.new.reason if old_status == "ok" and change.new and not change.new.measured else None,
-        "seconds_of": _unit(one),
+        "seconds_of": unit(one.case.kind),
         "old_s": _interval(_seconds(change.old)),
         "new_s": _interval(_seconds(change.new)),
         "speedup": speedup.value,
@@ -149,17 +149,11 @@ def _title(run: Tables) -> str:
     return f"{told['folder']}, {told['recorded_at']}, machine {told['machine_id']}"
 
 
-def _unit(own: Measurement) -> str:
-    """Return what a time is shown of."""
-    names = {"epoch": "epoch", "matmul": "product"}
-    return "example" if own.case.kind in ONE_EXAMPLE else names.get(own.case.kind, "call")
-
-
 def _seconds(own: Measurement | None) -> Estimate | None:
     """Return the time that the table of a run shows."""
     if own is None or not own.measured:
         return None
-    return time(own.blocks) if _unit(own) == "example" else own.call
+    return time(own.blocks) if unit(own.case.kind) == "example" else own.call
 
 
 def _table(comparison: Comparison, roomy: bool) -> Table:

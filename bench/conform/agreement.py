@@ -8,7 +8,7 @@ import backends
 from backends import Backend
 from bench import gate, workloads
 from bench.cases import Case
-from bench.conform.requirement import NotTriedError, collect, require, require_same, requirement
+from bench.conform.requirement import NotTriedError, require, require_same, requirement
 from bench.networks import COFFEE, DIGITS
 from core import Dense, Normalization, Sequential, config, datasets, utils
 from core.optimizers import Adam
@@ -97,6 +97,3 @@ def _pass(backend: Backend, case: Case, epoch_rows: int | None = None) -> None:
         gate.examine(case, problem, backend)
     except gate.MismatchError as mismatch:
         raise gate.MismatchError(f"{case.id} in {case.dtype}: {mismatch}") from mismatch
-
-
-REQUIREMENTS = collect(list(vars().values()))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import textwrap
 from typing import Any
 
 from rich.console import Console
@@ -76,8 +75,7 @@ def show(backend: backends.Backend, tried: Tried, console: Console) -> None:
 
 
 def _tell(console: Console, sentence: str) -> None:
-    wrapped = textwrap.fill(sentence, console.width, initial_indent=MARGIN, subsequent_indent=MARGIN)
-    console.print(escape(wrapped), highlight=False, soft_wrap=True)
+    console.print(escape(terminal.indented(sentence, console.width, MARGIN)), highlight=False, soft_wrap=True)
 
 
 def as_json(backend: backends.Backend, tried: Tried) -> dict[str, Any]:

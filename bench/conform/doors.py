@@ -11,7 +11,7 @@ from array_api_compat import device
 import backends
 from backends import Backend
 from backends.registry import BUILT_IN
-from bench.conform.requirement import NotTriedError, collect, require, require_same, requirement
+from bench.conform.requirement import NotTriedError, require, require_same, requirement
 
 INTEGERS = [f"{kind}{bits}" for kind in ("int", "uint") for bits in (8, 16, 32, 64)]
 DTYPES = ("bool", *INTEGERS, "float32", "float64", "complex64", "complex128")
@@ -141,6 +141,3 @@ def _placed_ones(backend: Backend) -> Iterator[tuple[str, Any, Any]]:
         if backend.owns(host):
             raise NotTriedError("its arrays are the host's own")
         yield dtype, host, backend.asarray(host)
-
-
-REQUIREMENTS = collect(list(vars().values()))

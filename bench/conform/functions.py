@@ -8,7 +8,7 @@ import numpy as np
 
 from backends import Array, Backend, Tree
 from backends.base import GATHERED_NUMBERS, Spent, leaves
-from bench.conform.requirement import NotTriedError, collect, require, require_same, requirement
+from bench.conform.requirement import NotTriedError, require, require_same, requirement
 
 CLOSE = 1e-12
 SEED = 7
@@ -179,6 +179,3 @@ def _require_close(backend: Backend, what: str, found: Tree, expected: Tree) -> 
         require(array.shape == np.shape(other), f"{what} gives shape {array.shape}, not {np.shape(other)}")
         error = np.abs(array - other).max(initial=0.0)
         require(error <= CLOSE, f"{what} is off by {error:.2g}")
-
-
-REQUIREMENTS = collect(list(vars().values()))

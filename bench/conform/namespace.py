@@ -11,7 +11,7 @@ import numpy as np
 
 import core
 from backends import Backend, base
-from bench.conform.requirement import collect, require, requirement
+from bench.conform.requirement import require, requirement
 
 
 @functools.cache
@@ -61,6 +61,3 @@ def operators_are_the_standards(backend: Backend) -> None:
         got = backend.to_numpy(found)
         require(got.shape == expected.shape, f"{what} has shape {got.shape}, not {expected.shape}")
         require(np.allclose(got, expected, rtol=1e-14, atol=0), f"{what} gives {got.tolist()}")
-
-
-REQUIREMENTS = collect(list(vars().values()))

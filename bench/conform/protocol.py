@@ -9,7 +9,7 @@ import numpy as np
 
 import backends
 from backends import Backend, BackendError
-from bench.conform.requirement import NotMetError, collect, require, requirement
+from bench.conform.requirement import NotMetError, require, requirement
 
 TYPES: dict[str, type] = {
     "name": str,
@@ -86,6 +86,3 @@ def peak_memory_is_counted(backend: Backend) -> None:
 
 def _require_type(name: str, found: Any, kind: type) -> None:
     require(isinstance(found, kind), f"{name} is {found!r}, not {kind.__name__}")
-
-
-REQUIREMENTS = collect(list(vars().values()))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -58,11 +58,6 @@ def requirement(check: Check) -> Requirement:
     """Make a requirement of a function that raises NotMetError: its name is the name, its docstring what is expected."""
     group = check.__module__.rpartition(".")[2]
     return Requirement(group, check.__name__.replace("_", " "), " ".join((inspect.getdoc(check) or "").split()), check)
-
-
-def collect(members: Iterable[Any]) -> tuple[Requirement, ...]:
-    """Return the requirements among the members of a module."""
-    return tuple(member for member in members if isinstance(member, Requirement))
 
 
 def require(met: object, found: str) -> None:

@@ -6,4 +6,4 @@ from bench.conform import agreement, devices, doors, dtypes, functions, namespac
 from bench.conform.requirement import Requirement
 
 MODULES = (protocol, doors, namespace, dtypes, devices, functions, waiting, agreement)
-REQUIREMENTS: tuple[Requirement, ...] = tuple(own for module in MODULES for own in module.REQUIREMENTS)
+REQUIREMENTS = tuple(own for module in MODULES for own in vars(module).values() if isinstance(own, Requirement))

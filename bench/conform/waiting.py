@@ -13,7 +13,7 @@ import numpy as np
 
 from backends import Array, Backend
 from bench.clock import Stopwatch
-from bench.conform.requirement import collect, require, requirement
+from bench.conform.requirement import require, requirement
 from bench.gate import require_ready
 
 SIZES = (256, 512, 1024, 2048, 4096, 8192)
@@ -97,6 +97,3 @@ def _chain(backend: Backend, a: Array) -> Array:
     for _ in range(PRODUCTS):
         x = backend.xp.matmul(x, a)
     return backend.xp.sum(x) / a.shape[0]
-
-
-REQUIREMENTS = collect(list(vars().values()))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import textwrap
 from typing import Any
 
 from rich.console import Console
@@ -70,17 +69,13 @@ def show(facts: Facts, findings: list[Finding], console: Console) -> None:
         label = f"[{COLOURS[finding.severity]}]{finding.severity:>5}[/]  "
         console.print()
         console.print(f"{label}[bold]{finding.name}[/]", highlight=False)
-        console.print(escape(_wrapped(finding.sentence, console.width)), highlight=False, soft_wrap=True)
+        console.print(
+            escape(terminal.indented(finding.sentence, console.width, MARGIN)), highlight=False, soft_wrap=True
+        )
         if finding.line:
             console.print(f"{MARGIN}[bold]$ {escape(finding.line)}[/]", highlight=False, soft_wrap=True)
     wrong = [finding.name for finding in findings if finding.severity == "wrong"]
     console.print(f"\nWrong here: {', '.join(wrong)}." if wrong else "\nNothing is wrong here.", highlight=False)
-
-
-def _wrapped(sentence: str, width: int) -> str:
-    return textwrap.fill(
-        sentence, width, initial_indent=MARGIN, subsequent_indent=MARGIN, break_long_words=False, break_on_hyphens=False
-    )
 
 
 def as_json(facts: Facts, findings: list[Finding]) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from bench import jsonable, statistics
 from bench.comparison import OURS
 from bench.explain.steps import STEPS, Explained, Explanation, Step, rows
 from bench.statistics import CONFIDENCE, Estimate
-from bench.wording import LEGEND, MARKS, ONE_EXAMPLE, scaled, times, with_interval
+from bench.wording import LEGEND, MARKS, ONE_EXAMPLE, scaled, times, unit, with_interval
 
 OTHERWISE = {"loop": "by hand", "matmul": "NumPy"}
 """What the first two are called where there is no loop over units: of an epoch, of a prediction."""
@@ -26,7 +26,7 @@ def called(step: str, kind: str) -> str:
 def sentences(own: Explanation) -> Iterator[str]:
     """Yield what each step means, a sentence each, then the whole, and what was not measured."""
     first = own.steps[0]
-    yield f"It starts from {_what(first, own)}: {scaled(first.seconds.value)} {_unit(own)}."
+    yield f"It starts from {_what(first, own)}: {scaled(first.seconds.value)} for each {unit(own.kind)}."
     for step in own.steps[1:]:
         unlike = f" Not like for like: {step.unlike}." if step.unlike and step.name != "precision" else ""
         yield f"{_what(step, own)[0].upper()}{_what(step, own)[1:]}: {_change(step.factor)}.{unlike}"
@@ -71,10 +71,6 @@ def _change(factor: Estimate) -> str:
 def _factors(own: Explanation) -> str:
     count = len(own.steps) - 1
     return "factor" if count == 1 else f"{count} factors"
-
-
-def _unit(own: Explanation) -> str:
-    return "an example" if own.kind in ONE_EXAMPLE else "an epoch" if own.kind == "epoch" else "a call"
 
 
 def as_json(explained: Explained) -> str:

@@ -15,7 +15,7 @@ from bench.cases import CONTROL
 from bench.compare.changes import expect_finished
 from bench.statistics import Estimate
 from bench.table import ResultsError, read_machine, read_results
-from bench.wording import ONE_EXAMPLE
+from bench.wording import unit
 
 
 @dataclass(frozen=True)
@@ -77,13 +77,7 @@ def case_name(row: Row) -> str:
     return in_precision(without_blanks(row["workload"], row["network"], row["implementation"]), row)
 
 
-def unit(row: Row) -> str:
-    """Return what the time of a row is shown of, as in the terminal."""
-    kinds = {"epoch": "epoch", "matmul": "product"}
-    return "example" if row["kind"] in ONE_EXAMPLE else kinds.get(row["kind"], "call")
-
-
 def time(row: Row) -> Estimate:
     """Return the seconds of one `unit` with their interval; NaN where nothing was measured."""
     call = Estimate(row["median_s"], row["ci_low_s"], row["ci_high_s"])
-    return call.scaled(1 / row["batch_size"]) if unit(row) == "example" and not math.isnan(call.value) else call
+    return call.scaled(1 / row["batch_size"]) if unit(row["kind"]) == "example" and not math.isnan(call.value) else call

@@ -26,10 +26,10 @@ from bench.page.drawing import (
     shapes,
 )
 from bench.page.palette import colour
-from bench.page.runs import Run, in_precision, time, unit
+from bench.page.runs import Run, in_precision, time
 from bench.page.tables import Table, figure, seconds_cell, words
 from bench.statistics import CONFIDENCE, Estimate
-from bench.wording import scaled
+from bench.wording import scaled, unit
 
 NOT_DRAWN = " A size of zero or less has no place there: its times are in the table of all rows."
 SECONDS = "format(datum.value, '~s') + 's'"
@@ -101,7 +101,7 @@ def _size_chart(sweep: Sweep, runs: Sequence[Run]) -> Chart:
         for crossing in _crossings([(size, row) for size, row in sized if row["run"] == run.letter])
         if sweep.alone
     ]
-    one = unit(sized[0][1])
+    one = unit(sized[0][1]["kind"])
     caption = (
         f"Both axes are logarithmic. Bars are {CONFIDENCE:.0%} intervals over processes; one that leaves the picture goes on. "
         + _on_crossings(sweep, [_crossing_words(run, crossing, several) for run, crossing in found])

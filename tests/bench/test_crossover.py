@@ -413,7 +413,6 @@ def test_what_cannot_be_measured_is_told_with_its_reason(tmp_path, capsys):
         (["square", "numpy", "numpy:cpu/matmul"], "numpy and numpy:cpu/matmul are both numpy:cpu/matmul: give two that differ"),
         (["square", "numpy", "numpy/fast"], "numpy/fast: no such implementation; there are hand_written, multiplication, "),
         (["square", "numpy", "numpy/unit", "--variants", "cold"], "--variants cold: no such variant; there are steady, transfer"),
-        (["square", "numpy", "numpy/unit", "--processes", "2"], "--processes 2: give 3 at least"),
         (["square", "numpy", "numpy/unit", "--from", "9", "--to", "4"], "square has no two sizes from 9 to 4; it has 64 to 4096"),
         (["square", "numpy", "numpy/unit", "--at", "n=3"], "--at n=3: square has no other axes"),
         ([f"{OWN}:softmax:n", "numpy", "numpy/matmul"], "numpy/matmul: no such implementation; there are eager, compiled"),

@@ -141,7 +141,7 @@ def test_an_epoch_starts_from_what_is_written_by_hand():
     own = only(run_of(*rows))
     assert factors(own) == pytest.approx([2, 2])
     assert own.steps[0].seconds.value == pytest.approx(200_000 * 4e-6 * math.exp(0.2))
-    assert next(sentences(own)).startswith("It starts from plain NumPy, written by hand: 977 ms an epoch")
+    assert next(sentences(own)).startswith("It starts from plain NumPy, written by hand: 977 ms for each epoch")
 
 
 def test_predictions_of_all_rows_are_explained_by_predict_throughout():

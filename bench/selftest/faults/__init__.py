@@ -10,7 +10,7 @@ from __future__ import annotations
 import copy
 import inspect
 import types
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -89,11 +89,6 @@ def in_problem(*cases: Case) -> Callable[[Callable[[Problem, Backend], Problem]]
         return Fault(*_told(alter), cases, plant)
 
     return fault
-
-
-def collect(members: Iterable[Any]) -> tuple[Fault, ...]:
-    """Return the faults among the members of a module."""
-    return tuple(member for member in members if isinstance(member, Fault))
 
 
 def with_members(backend: Backend, **members: Any) -> Backend:

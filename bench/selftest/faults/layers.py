@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from bench.networks import COFFEE, DIGITS, WIDE, ZERO_OR_ONE
-from bench.selftest.faults import collect, in_parts, on
+from bench.selftest.faults import in_parts, on
 from bench.workloads import Parts
 from core.activations import ActivationFunction, linear, relu, sigmoid
 from core.layers import Dense
@@ -227,6 +227,3 @@ def dropout_left_on(parts: Parts) -> Parts:
             return xp.where(xp.remainder(unit, 5.0) == 0.0, 0.0, 1.25 * a), residual
 
     return with_layer(parts, FIRST, Wrong)
-
-
-FAULTS = collect(list(vars().values()))

@@ -8,7 +8,7 @@ import numpy as np
 
 from backends import Array, Backend
 from bench.networks import COFFEE, DIGITS, WIDE, ZERO_OR_ONE
-from bench.selftest.faults import EPOCH, PRODUCT, collect, in_backend, on, with_functions, with_members
+from bench.selftest.faults import EPOCH, PRODUCT, in_backend, on, with_functions, with_members
 
 LARGE_PRODUCT = on("matmul", "square-1024", examples=1024)
 
@@ -171,6 +171,3 @@ def arithmetic_in_float64(backend: Backend) -> Backend:
 def results_come_back_as_float16(backend: Backend) -> Backend:
     """The copy to the host is half as long as it should be."""
     return with_members(backend, to_numpy=lambda array: backend.to_numpy(array).astype("float16"))
-
-
-FAULTS = collect(list(vars().values()))

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from bench.networks import COFFEE, DIGITS, ZERO_OR_ONE
-from bench.selftest.faults import NESTEROV, STEPS, collect, in_parts, on
+from bench.selftest.faults import NESTEROV, STEPS, in_parts, on
 from bench.workloads import Parts
 from core import network
 from core.activations import linear, sigmoid
@@ -149,6 +149,3 @@ def last_incomplete_block_of_a_batch_left_out(parts: Parts) -> Parts:
 def one_example_of_the_batch_left_out(parts: Parts) -> Parts:
     """range(n - 1): one of 400 examples teaches nothing."""
     return with_objective(parts, of_examples(lambda n: slice(0, n - 1)))
-
-
-FAULTS = collect(list(vars().values()))

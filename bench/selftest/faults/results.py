@@ -11,7 +11,7 @@ import numpy as np
 from backends import Array, Backend, host
 from backends.base import leaves
 from bench.networks import COFFEE, DIGITS, SEED, WIDE, ZERO_OR_ONE
-from bench.selftest.faults import EPOCH, PRODUCT, collect, in_backend, in_problem, on, with_functions, with_members
+from bench.selftest.faults import EPOCH, PRODUCT, in_backend, in_problem, on, with_functions, with_members
 from bench.workloads import Problem
 
 # Arguments
@@ -180,6 +180,3 @@ def the_last_axis_is_lost(problem: Problem, backend: Backend) -> Problem:
 def an_output_is_missing(problem: Problem, backend: Backend) -> Problem:
     """A compiler deletes what is not returned; then it is not timed either."""
     return with_outputs(problem, lambda arrays: arrays[1:])
-
-
-FAULTS = collect(list(vars().values()))

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from bench.networks import COFFEE, DIGITS, ZERO_OR_ONE
-from bench.selftest.faults import EPOCH, STEPS, collect, in_parts, on
+from bench.selftest.faults import EPOCH, STEPS, in_parts, on
 from bench.workloads import EPOCH_RATE, Parts
 from core import network
 from core.step import State, Training
@@ -169,6 +169,3 @@ def gradients_of_examples_summed(parts: Parts) -> Parts:
             return tuple(tuple(g * batch[0].shape[0] for g in layer) for layer in gradients), output
 
     return replace(parts, rung=Wrong(**vars(parts.rung)))
-
-
-FAULTS = collect(list(vars().values()))

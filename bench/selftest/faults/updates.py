@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from bench.selftest.faults import EPOCH, NESTEROV, STEPS, collect, in_parts
+from bench.selftest.faults import EPOCH, NESTEROV, STEPS, in_parts
 from bench.workloads import MOMENTUM, STEP_RATE, Parts
 from core.optimizers import SGD, Adam
 
@@ -153,6 +153,3 @@ def velocity_not_kept(parts: Parts) -> Parts:
             return super().update(w, g, slots, alpha, xp=xp)[0], (0.0 * slots[0],)
 
     return replace(parts, optimizer=Wrong(STEP_RATE, MOMENTUM, nesterov=True))
-
-
-FAULTS = collect(list(vars().values()))
