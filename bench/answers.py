@@ -116,7 +116,8 @@ class Answer(NamedTuple):
         """Return in which case, or over which peer, the greatest or the least speed-up is, but for hidden ones."""
         told = self.rows[~self.hidden(beyond=HOPELESS)]
         row = told.loc[getattr(told[self.comparison.name], which)()]
-        return f"over {row['backend']}" if self.question == PEERS else f"in {row['workload']} {row['network']}"
+        case = " ".join(part for part in (row["workload"], row["network"]) if part != EMPTY["str"])
+        return f"over {row['backend']}" if self.question == PEERS else f"in {case}"
 
     def __str__(self) -> str:
         return f"{self.title}: {self.reach}, {self.counted}" + (f"; {self.remarks}" if self.remarks else "")
@@ -139,6 +140,12 @@ def marked(summary: Summary) -> Summary:
     ours = summary["source"] == EMPTY["str"]
     spec = summary["backend"] + ":" + summary["device"]
     return summary.assign(spec=spec, kind=summary["workload"].where(ours, FUNCTION))
+
+
+def is_unlike(row: Row, comparison: Comparison) -> bool:
+    """Tell whether a row is not like for like with what a comparison compares it with; of a user's function that is NumPy's."""
+    with_baseline = comparison.name == OVER_LOOP.name or (comparison is OVER_NUMPY and row["kind"] == FUNCTION)
+    return with_baseline and row["unlike"] != EMPTY["str"]
 
 
 def estimate(row: Row, name: str) -> Estimate:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import importlib.metadata
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -41,6 +42,9 @@ STATUSES = {
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit status, which the help of each command explains."""
+    for stream in (sys.stdout, sys.stderr):  # no sign of ours ends a command where the terminal has none for it
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
     try:
         options = parser().parse_args(arguments)
         exit_status = options.command(options)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import inspect
 import itertools
@@ -18,11 +19,12 @@ from typing import Any, TypeVar
 import numpy as np
 
 from backends import ArraybenchError, Backend, Tree, host
-from backends.base import leaves, tree_map
+from backends.base import first_line, leaves, tree_map
 from bench.cases import CONTROL, Case
+from bench.gate import MismatchError
 from bench.workloads import Problem
 
-DTYPE = "float32"
+DTYPE, DTYPES = "float32", ("float64", "float32", "bfloat16")
 ATTRIBUTE = "__arraybench_case__"
 EAGER, COMPILED = IMPLEMENTATIONS = ("eager", "compiled")
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -123,6 +125,8 @@ def case(
     """
 
     def declare_it(function: Function) -> Function:
+        if hasattr(function, ATTRIBUTE):
+            raise ArraybenchError(f"{function.__name__} is declared twice; give bench.case all its axes at once")
         declared = declare(
             function,
             inputs,
@@ -151,6 +155,11 @@ def declare(
     for axis, values in axes.items():
         if isinstance(values, str) or not isinstance(values, Sequence) or not values:
             raise ArraybenchError(f"the axis {axis} of {name} is {values!r}; give it a list of values")
+    if unknown := [str(dtype) for dtype in axes.get("dtype", ()) if str(dtype) not in DTYPES]:
+        raise ArraybenchError(f"{name} has no dtype {unknown[0]}; give of {', '.join(DTYPES)}")
+    tolerance = options.get("tolerance")
+    if tolerance is not None and not tolerance >= 0:
+        raise ArraybenchError(f"the tolerance of {name} is {tolerance!r}; give a number of 0 or more")
     return Declared(name, function, inputs, dict(axes), oracle or function, **options)
 
 
@@ -168,14 +177,18 @@ def load(file: Path) -> dict[str, Declared]:
     sys.path.insert(0, str(file.parent))  # as `python FILE` has it: what lies beside the file can be imported
     sys.modules[spec.name] = module
     try:
-        spec.loader.exec_module(module)
+        with contextlib.redirect_stdout(sys.stderr):  # stdout may be for one JSON object, or for a worker's answers
+            spec.loader.exec_module(module)
     except ArraybenchError:
         raise
-    except Exception as error:
-        raise ArraybenchError(f"{file} cannot be imported: {type(error).__name__}: {error}") from error
+    except (Exception, SystemExit) as error:
+        raise ArraybenchError(f"{file} cannot be imported: {type(error).__name__}: {first_line(error)}") from error
     finally:
         sys.path.remove(str(file.parent))
-    found = {value.name: value for value in map(_declared, vars(module).values()) if value is not None}
+    found: dict[str, Declared] = {}
+    for value in filter(None, map(_declared, vars(module).values())):
+        if found.setdefault(value.name, value) is not value:
+            raise ArraybenchError(f"{file} declares two functions called {value.name}; give each a __name__ of its own")
     if not found:
         raise ArraybenchError(f"{file} declares no case; put @bench.case(inputs) above a function")
     return found
@@ -196,7 +209,10 @@ def find(one: Case) -> tuple[Declared, Values]:
     declared = load(Path(one.source)).get(one.workload)
     values = declared.values(one.network, one.dtype) if declared else None
     if declared is None or values is None:
-        raise ArraybenchError(f"{one.source} has no case {one.id} any more; start a new run")
+        raise ArraybenchError(
+            f"{one.source} has no case {one.id} any more (axes need values that are written alike in every process); "
+            "start a new run"
+        )
     return declared, values
 
 
@@ -210,7 +226,7 @@ def build(declared: Declared, values: Values, compiled: bool, backend: Backend) 
     """Return a function on its inputs as a problem, for one combination of the axes' values, `dtype` among them."""
     dtype = str(values["dtype"])
     given = _given(declared.inputs, values, positional=True)
-    arguments = declared.inputs(**given)
+    arguments = _blaming("inputs", declared, lambda: declared.inputs(**given))
     arguments = arguments if isinstance(arguments, tuple) else (arguments,)
     placed = [i for i, argument in enumerate(arguments) if _is_arrays(argument)]
     if not placed:
@@ -229,11 +245,17 @@ def build(declared: Declared, values: Values, compiled: bool, backend: Backend) 
         call.__qualname__ = call.__name__ = declared.name  # for what a compiler says of it
         return call
 
+    form: list[str] = []  # of what the oracle returns
+
     def oracle() -> list[Any]:
-        return [np.asarray(array) for array in leaves(on(declared.oracle, np)(*_cast(inputs, "float64")))]
+        result = _blaming("oracle", declared, lambda: on(declared.oracle, np)(*_cast(inputs, "float64")))
+        form[:] = [_form(result)]
+        return [np.asarray(array) for array in leaves(_ordered(result))]
 
     def outputs(result: Tree, to_host: Callable[[Any], Any]) -> list[Any]:
-        found = list(leaves(result))
+        if form and form[0] != _form(result):
+            raise MismatchError(f"it returns {_form(result)}, and its oracle {form[0]}")
+        found = list(leaves(_ordered(result)))
         for stranger in [array for array in found if not backend.owns(array)]:
             kind = f"{type(stranger).__module__}.{type(stranger).__qualname__}"
             raise ArraybenchError(f"{declared.name} returned a {kind}, which is no array of {backend.name}")
@@ -250,6 +272,32 @@ def build(declared: Declared, values: Values, compiled: bool, backend: Backend) 
         parameters=0,
         tolerance=declared.tolerance,
     )
+
+
+def _blaming(what: str, declared: Declared, call: Callable[[], Any]) -> Any:
+    """Return what a call returns; where it fails, raise ArraybenchError that says whose it is."""
+    try:
+        return call()
+    except Exception as error:
+        raise ArraybenchError(
+            f"the {what} of {declared.name} failed: {type(error).__name__}: {first_line(error)}"
+        ) from error
+
+
+def _ordered(tree: Tree) -> Tree:
+    """Return a tree with the keys of its dicts in their order: a compiler returns them so, whatever order they had."""
+    if isinstance(tree, dict):
+        return {key: _ordered(tree[key]) for key in sorted(tree, key=str)}
+    return type(tree)(map(_ordered, tree)) if type(tree) in (tuple, list) else tree
+
+
+def _form(tree: Tree) -> str:
+    """Return in words what trees share that have the same arrays in the same places."""
+    if isinstance(tree, dict):
+        return f"{{{', '.join(f'{key}: {_form(tree[key])}' for key in sorted(tree, key=str))}}}"
+    if isinstance(tree, tuple | list):
+        return f"({', '.join(map(_form, tree))})"
+    return "None" if tree is None else "an array"
 
 
 def _label(values: Values) -> str:
@@ -341,6 +389,6 @@ def _cast(tree: Tree, dtype: str) -> Any:
 
     def cast(array: Any) -> Any:
         floating = array.dtype.kind == "f" or array.dtype.name == "bfloat16"
-        return array.astype(host.numpy_dtype(dtype)) if floating else array
+        return array.astype(host.numpy_dtype(dtype)) if floating else array.copy()
 
     return tree_map(cast, tree)

@@ -78,7 +78,7 @@ def judge(case: Case, outputs: list[Any], expected: list[Any], limit: float | No
     table tells it.
     """
     dtype = None if case.source else case.result_dtype
-    return check(outputs, expected, limit or tolerance(case), dtype, by_norm=_drifts(case))
+    return check(outputs, expected, tolerance(case) if limit is None else limit, dtype, by_norm=_drifts(case))
 
 
 def check(
@@ -108,7 +108,7 @@ def _error(name: str, output: Any, right: Any, dtype: str | None, by_norm: bool)
     if dtype is not None and output.dtype != dtype:
         raise MismatchError(f"{name} is of {output.dtype}, the case of {dtype}")
     if lost := output.size - np.count_nonzero(np.isfinite(output)):
-        raise MismatchError(f"{name} is not the oracle's: {lost} of its {output.size} numbers are not finite")
+        raise MismatchError(f"{name} cannot be judged: {lost} of its {output.size} numbers are not finite")
     difference = np.subtract(output, right, dtype=complex if "c" in (output.dtype.kind, right.dtype.kind) else float)
     error = _root_mean_square(difference) if by_norm else np.abs(difference).max(initial=0.0)
     return float(error) / max(_root_mean_square(right), float(np.finfo(float).tiny))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -54,8 +55,8 @@ class Journal:
     @classmethod
     def begin(cls, folder: Path, plan: Plan, machine: Row) -> Journal:
         """Make the run's folder; raise ResultsError where there is a run of that name, or none can be written."""
-        make_folder(folder)
-        journal = cls(folder, plan, machine)
+        make_folder(folder, otherwise=", or go on with it by --resume")
+        journal = cls(folder, plan, machine | _sources(plan))
         try:
             journal.save()
         except ResultsError:
@@ -69,9 +70,9 @@ class Journal:
         """Return the journal of a run that was interrupted; raise ResultsError where this machine cannot go on with it."""
         saved = _read(folder)
         try:
-            was, now = _surroundings(saved["machine"]), _surroundings(machine)
             plan = saved["plan"] | {"cases": tuple(Case(**case) for case in saved["plan"]["cases"])}
             journal = cls(folder, Plan(**plan | {"specs": tuple(plan["specs"])}), saved["machine"])
+            was, now = map(_surroundings, (saved["machine"], machine | _sources(journal.plan)))
             journal.backends, journal.roofs = saved["backends"], saved["roofs"]
             for unit in saved["units"]:
                 journal._append(Unit(**unit))
@@ -134,8 +135,15 @@ class Journal:
 
 def _surroundings(machine: Row) -> Row:
     """Return what must be the same over a run, by name. The load may differ: machine.json has that of the begin."""
-    own = {"machine": machine["machine_id"], "python": machine.get("python")}
+    own = {"machine": machine["machine_id"], "python": machine.get("python")} | machine.get("sources", {})
     return own | machine.get("libraries", {}) | machine.get("variables", {})
+
+
+def _sources(plan: Plan) -> Row:
+    """Return what a machine.json has of the files of a user's functions, where there are any: a digest of each."""
+    files = sorted({Path(case.source) for case in plan.cases if case.source})
+    digests = {file.name: hashlib.sha256(file.read_bytes()).hexdigest()[:12] for file in files if file.is_file()}
+    return {"sources": digests} if files else {}
 
 
 def _read(folder: Path) -> Row:

@@ -27,23 +27,26 @@ class Call:
 
     def __init__(self, problem: Problem, backend: Backend) -> None:
         self._problem, self._backend = problem, backend
-        self._arguments = place(problem, backend)
+        self.arguments = self._copied()
         self._heap = Heap(max(array.nbytes for array in leaves(problem.inputs)))
 
     def __call__(self) -> Tree:
-        return self._problem.function(*self._arguments)
+        return self._problem.function(*self.arguments)
 
     def launches(self) -> int | None:
         """Return how many kernels a call starts, where the backend can tell."""
-        return self._backend.launches(self._problem.function, *self._arguments)
+        return self._backend.launches(self._problem.function, *self.arguments)
 
     def move(self) -> None:
         """Move the arguments, and what the next call allocates, to other places, where a library leaves the places to malloc."""
         if self._backend.name in ("numpy", "numba"):  # both have NumPy's arrays
             self._heap.shuffle()
-            copies = tree_map(np.copy, self._problem.inputs)
-            self._arguments = place(replace(self._problem, inputs=copies), self._backend)
+            self.arguments = self._copied()
             self()
+
+    def _copied(self) -> tuple[Tree, ...]:
+        """Return the arguments, made of copies: a library that shares the host's memory leaves the problem's inputs alone."""
+        return place(replace(self._problem, inputs=tree_map(np.copy, self._problem.inputs)), self._backend)
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from bench.measurement import Measurement
 
 MEASURED = pytest.StashKey["list[Measurement]"]()
+IN_SEVERAL_FILES = pytest.StashKey[set[str]]()
+"""The names that tests of several files have, in which the table adds the file."""
 MEASURES = "array_measurements"
 """The fixture that every test which measures has asked for."""
 ONCE = ("autosave", "save", "save_data", "compare", "compare_fail", "histogram", "json")
@@ -37,7 +39,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
     group.addoption(
         "--array-passes",
-        type=int,
+        type=_one_or_more,
         default=3,
         metavar="N",
         help="processes of each backend, for the intervals (default: %(default)s)",
@@ -47,6 +49,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
     group.addoption("--array-session", type=Path, metavar="FILE", help="write what was measured there, and no run")
     group.addoption("--array-again", action="store_true", help="repeat only what measures, and save nothing else")
+
+
+def _one_or_more(text: str) -> float:
+    from bench.arguments import at_least
+
+    return at_least(1)(text)
 
 
 def pytest_cmdline_main(config: pytest.Config) -> int | None:
@@ -97,6 +105,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Refuse a backend whose times mean nothing, and a folder that cannot be written, before anything is measured."""
     config = session.config
+    places = {(_name(item), item.path) for item in session.items if _measures(item)}
+    names = [name for name, _ in places]
+    config.stash[IN_SEVERAL_FILES] = {name for name in names if names.count(name) > 1}
     parallel = hasattr(config, "workerinput")  # then every test says why not
     if config.option.collectonly or parallel or not any(map(_measures, session.items)):
         return
@@ -166,7 +177,9 @@ def array_benchmark(
 
     own = f"{_chosen().spec}-{request.param}"
     variant = request.node.callspec.id.replace(own, "").replace("--", "-").strip("-") or "-"
-    subject = request.node.originalname.removeprefix("test_")
+    subject = _name(request.node)
+    if subject in request.config.stash[IN_SEVERAL_FILES]:
+        subject = f"{request.node.nodeid.partition('::')[0].removesuffix('.py')}:{subject}"
 
     def measure(function: Callable[..., Any], *arguments: Any, compiled: bool = True, **options: Any) -> Any:
         if request.param == "compiled" and not compiled:
@@ -177,6 +190,13 @@ def array_benchmark(
         return sessions.measure(case, _chosen(), benchmark, array_measurements, problem)
 
     return measure
+
+
+def _name(item: pytest.Item) -> str:
+    """Return what a test measures, as the table calls it: the test's name, behind that of its class."""
+    assert isinstance(item, pytest.Function)
+    within = f"{item.cls.__name__}." if item.cls else ""
+    return f"{within}{item.originalname.removeprefix('test_')}"
 
 
 def _measures(item: pytest.Item) -> bool:

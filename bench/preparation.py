@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from backends import Backend, BackendError
+from backends.base import leaves
 from bench import functions, gate, workloads
 from bench.cases import CONTROL, Case
 from bench.clock import Stopwatch, seconds, settle
@@ -72,6 +73,8 @@ def _prepared(case: Case, backend: Backend, budget_s: float, examples: int | Non
     try:
         budget, once_s, outputs = _round_trips(started, backend)
         error = gate.judge(case, outputs, expected, started.problem.tolerance)
+        if case.source:
+            _require_unchanged(started, backend)
     except gate.MismatchError as mismatch:
         raise UnmeasuredError("mismatch", str(mismatch)) from mismatch
     facts = {
@@ -181,6 +184,13 @@ def _round_trips(started: _Started, backend: Backend) -> tuple[dict[str, float],
     names = ("host_to_device_s", "dispatch_s", "device_s", "device_to_host_s", "end_to_end_s")
     once_s = min(dispatch_s + device_s for _, dispatch_s, device_s, _, _ in trips)
     return dict(zip(names, map(median, zip(*trips, strict=True)), strict=True)), once_s, outputs
+
+
+def _require_unchanged(started: _Started, backend: Backend) -> None:
+    """Raise MismatchError where a user's function has changed what it was called with, which is all that it gets."""
+    for before, after in zip(leaves(started.problem.inputs), leaves(started.call.arguments), strict=True):
+        if backend.to_numpy(after).tobytes() != np.ascontiguousarray(before).tobytes():
+            raise gate.MismatchError("it changes its arguments, so that each call would get what the last one left")
 
 
 def budget_agrees(facts: dict[str, Any], median_s: float) -> bool:

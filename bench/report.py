@@ -25,6 +25,7 @@ from bench.answers import (
     controls,
     estimate,
     in_precisions,
+    is_unlike,
     marked,
     not_had,
 )
@@ -42,7 +43,7 @@ def show(summary: Summary, console: Console) -> None:
     frame = marked(summary)
     told = frame[frame["implementation"] != CONTROL]
     for title, tables in _titled_tables(told, console):
-        console.print(title, style="bold", highlight=False)
+        console.print(title, style="bold", markup=False, highlight=False)
         for table in tables:
             console.print(table, "")
     console.print(LEGEND, style="dim", highlight=False)
@@ -54,7 +55,7 @@ def show(summary: Summary, console: Console) -> None:
         for line in [f"{answer.word}. {answer}" for answer in found] or ["Not measured."]:
             console.print(terminal.indented(line, console.width, "  "), markup=False, highlight=False)
     for line in (*not_had(told), *controls(frame)):
-        console.print(line, highlight=False)
+        console.print(line, markup=False, highlight=False)
 
 
 def _lost(frame: Summary) -> Iterator[str]:
@@ -213,5 +214,5 @@ def _speedup(row: Row, comparison: Comparison, roomy: bool) -> str:
         return "1x  "
     if math.isnan(speedup.low):
         return ""
-    unlike = "≠" if comparison.name == "speedup" and row["unlike"] != "-" else ""
+    unlike = "≠" if is_unlike(row, comparison) else ""
     return f"{with_interval(speedup, roomy)} {MARKS[verdict]}{unlike}"

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 import sys
 from pathlib import Path
 from typing import Any
 
+from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 import backends
@@ -82,7 +84,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Measure, write and print; return 1 when a case failed or mismatched, else 0."""
     facts = machine.describe()
-    plan = None if options.resume else _plan(options)
+    plan = None if options.resume is not None else _plan(options)
     with sole_writer(options.results):
         if plan:
             journal = Journal.begin(options.results / run_id(options.name, facts["machine_id"]), plan, facts)
@@ -91,8 +93,9 @@ def run(options: argparse.Namespace) -> int:
         try:
             summary = measure(journal)
         except (KeyboardInterrupt, ResultsError) as error:
-            elsewhere = f" --results {options.results}" if options.results != RESULTS else ""
-            rest = f"to finish it: arraybench run --resume {journal.folder.name}{elsewhere}"
+            name, results = journal.folder.relative_to(options.results), options.results
+            elsewhere = f" --results {shlex.quote(str(results))}" if results != RESULTS else ""
+            rest = f"to finish it: arraybench run --resume {shlex.quote(str(name))}{elsewhere}"
             print(f"\narraybench: {str(error) or 'interrupted'}; {rest}", file=sys.stderr)
             return INTERRUPTED if isinstance(error, KeyboardInterrupt) else WRONG_CALL
     if options.json:
@@ -100,7 +103,7 @@ def run(options: argparse.Namespace) -> int:
     else:
         console = terminal.printer()
         report.show(summary, console)
-        console.print(f"\n{journal.folder / 'summary.csv'}", soft_wrap=True, highlight=False)
+        console.print(f"\n{journal.folder / 'summary.csv'}", soft_wrap=True, markup=False, highlight=False)
     return int(summary["status"].isin(["mismatch", "failed"]).any())
 
 
@@ -155,7 +158,7 @@ def measure(journal: Journal) -> report.Summary:
         task = bar.add_task("starting", total=journal.plan.time_s)
 
         def show(process: int, group: str, seconds: float) -> None:
-            bar.update(task, completed=seconds, description=f"pass {process + 1}  {group}")
+            bar.update(task, completed=seconds, description=f"pass {process + 1}  {escape(group)}")
 
         measurements = driver.measure(journal, show)
     run = Run(journal.folder.name, journal.machine["machine_id"], journal.backends, journal.roofs)

@@ -152,8 +152,10 @@ def write_results(folder: Path, summary: pd.DataFrame, samples: list[dict[str, A
     write_whole(folder / "summary.csv", summary.to_csv(index=False))
 
 
-def make_folder(folder: Path, new: bool = True) -> None:
+def make_folder(folder: Path, new: bool = True, otherwise: str = "") -> None:
     """Make a folder; a `new` one must hold nothing yet. Raise ResultsError with the reason where it cannot be made.
+
+    `otherwise` is what else can be done than to choose another name.
 
     An empty folder is as good as none: a run that is killed before it wrote anything leaves one.
     """
@@ -165,7 +167,7 @@ def make_folder(folder: Path, new: bool = True) -> None:
     except OSError as error:
         raise ResultsError(f"cannot write results to {folder}: {error.strerror}") from error
     if taken:
-        raise ResultsError(f"{folder} holds a run already; choose another --name, or go on with it by --resume")
+        raise ResultsError(f"{folder} holds a run already; choose another --name{otherwise}")
 
 
 def write_whole(file: Path, content: str | bytes, partial: Path | None = None) -> None:
@@ -236,6 +238,10 @@ def _expect(file: Path, frame: pd.DataFrame, columns: dict[str, str]) -> None:
         )
     if missing := [column for column in columns if column not in frame.columns]:
         raise ResultsError(f"{file} is not a table of results: it lacks {', '.join(missing)}")
+    for name in (name for name, kind in columns.items() if kind != "float64"):
+        if frame[name].isna().any():
+            row = int(frame[name].isna().to_numpy().argmax()) + 1
+            raise ResultsError(f"{file} is cut off or damaged: its row {row} has no {name}; measure again")
 
 
 def _frame(rows: list[dict[str, Any]], columns: dict[str, str]) -> pd.DataFrame:

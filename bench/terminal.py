@@ -7,6 +7,9 @@ import textwrap
 
 from rich.console import Console
 
+NARROWEST = 80
+"""Columns that every table fits into."""
+
 
 class _Printer(Console):
     """A console that leaves a closed pipe to who called: Rich would end the process with status 1, which means something else."""
@@ -16,8 +19,9 @@ class _Printer(Console):
 
 
 def printer() -> Console:
-    """Return the console for what a command prints."""
-    return _Printer()
+    """Return the console for what a command prints. On a narrower terminal the lines go on below, and no number is cut off."""
+    printer = _Printer()
+    return printer if printer.width >= NARROWEST else _Printer(width=NARROWEST)
 
 
 def indented(text: str, width: int, margin: str) -> str:

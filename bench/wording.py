@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from bench.statistics import CONFIDENCE, Estimate
 
 ONE_EXAMPLE = ("forward", "backward", "step")
@@ -45,3 +47,16 @@ def with_interval(speedup: Estimate, roomy: bool) -> str:
         return f"{times(speedup.value)} \\[{times(speedup.low)[:-1]}, {times(speedup.high)[:-1]}]"
     reach = speedup.half_width
     return f"{times(speedup.value)} " + (f"±{reach:.0%}" if reach < 0.995 else f"×÷{1 + reach:.2g}")
+
+
+def escaped(text: str) -> str:
+    """Return a text as Markdown shows it on one line: no cell ends in it, nothing is a tag, a link or a mention.
+
+    Two stars around the whole are left: they are ours.
+    """
+    bold = re.fullmatch(r"\*\*(.+)\*\*", text)
+    inner = " ".join((bold[1] if bold else text).split())
+    inner = (
+        re.sub(r"([\\`*_\[\]|~#])", r"\\\1", inner).replace("&", "&amp;").replace("<", "&lt;").replace("@", "@\u200b")
+    )
+    return f"**{inner}**" if bold else inner

@@ -85,7 +85,7 @@ class Problem:
 
 def _a_little_smaller(x: Any) -> Any:
     """Return an array whose numbers, but for whole ones, are by 1/128 nearer to zero: few functions are not defined there."""
-    return (x * (1 - 2**-7)).astype(x.dtype) if x.dtype.kind in "fcV" else x
+    return (x * (1 - 2**-7)).astype(x.dtype) if x.dtype.kind in "fcV" else x.copy()
 
 
 @dataclass(frozen=True)

@@ -43,6 +43,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Compare and print; return the exit status."""
+    if options.keep and options.only:
+        raise ArraybenchError("--keep: a baseline is a whole run; leave out --only")
     new = changes.Tables.read(options.new)
     shelf = options.old if baselines.is_shelf(options.old) else None
     if options.keep and not shelf:

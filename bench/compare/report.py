@@ -16,7 +16,7 @@ from bench import jsonable
 from bench.compare.changes import Change, Comparison, Tables
 from bench.measurement import Measurement, Row
 from bench.statistics import CONFIDENCE, Estimate, time
-from bench.wording import LEGEND, MARKS, ROOMY, scaled, times, unit, with_interval
+from bench.wording import LEGEND, MARKS, ROOMY, escaped, scaled, times, unit, with_interval
 
 NAMED = 3  # cases that a list of many names
 WORDS = {"SLOWER": "slower", "FASTER": "faster", "SAME": "the same", "UNRESOLVED": "cannot be told"}
@@ -71,7 +71,7 @@ def _markdown(changes: Sequence[Change]) -> list[str]:
         ratio = change.speedup
         told = "" if ratio is None else times(ratio.value) if math.isnan(ratio.low) else _plain(ratio)
         word = "no longer right" if change.wrong else change.verdict + " beyond doubt" * change.beyond_doubt
-        rows.append(f"| {change.name.case} | {change.name.spec} | {' | '.join(seconds)} | {told} | {word} |")
+        rows.append(f"| {escaped(change.name.case)} | {change.name.spec} | {' | '.join(seconds)} | {told} | {word} |")
     return rows
 
 

@@ -142,6 +142,7 @@ def noise(facts: Facts) -> Finding:
     load = facts.load
     evidence = {"smallest_effect": effect, "identical_sets": seen, "processes": len(differences), **load}
     evidence["load_average_before"] = facts.machine["load_average"]
+    effect = max(effect, abs(seen.value - 1)) if seen else effect  # what equals differ by hides as much
     if math.isnan(effect) or seen is None:
         return Finding("noise", "note", "Too few processes to tell how noisy this machine is.", evidence=evidence)
     sentence = (

@@ -14,7 +14,7 @@ import altair as alt
 import vl_convert
 
 from bench import roof
-from bench.answers import OF_OURS, OVER_EAGER, OVER_FLOAT32, OVER_LOOP, OVER_NUMPY, Comparison, Row, estimate
+from bench.answers import OF_OURS, OVER_EAGER, OVER_FLOAT32, OVER_LOOP, OVER_NUMPY, Comparison, Row, estimate, is_unlike
 from bench.cases import CONTROL
 from bench.comparison import LOOPS
 from bench.page.drawing import (
@@ -349,6 +349,6 @@ def _case(row: Row) -> str:
 def _told(row: Row, comparison: Comparison, several: bool) -> str:
     """Return the label of a speed-up: what it is of, and what one must know of it."""
     label = row_label(row, several)
-    if comparison is OVER_LOOP and row["unlike"] != "-":
+    if is_unlike(row, comparison):
         return f"{label} ≠"
     return f"{label}, error {error_cell(row['oracle_error'])}" if comparison is OVER_FLOAT32 else label

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 
 from bench.answers import Answer, by_question, controls, not_had
 from bench.page.runs import Run
 from bench.page.tables import MACHINE, wrong
+from bench.wording import escaped
 
 FACTS = ("Processor", "Cores", "Memory", "GPUs", "System", "Python")
 
@@ -43,16 +43,3 @@ def _run(run: Run) -> Iterator[str]:
 def _cells(answer: Answer) -> list[str]:
     what = f"{answer.title}; {answer.remarks}" if answer.remarks else answer.title
     return [answer.word, answer.reach, answer.counted, what]
-
-
-def escaped(text: str) -> str:
-    """Return a text as Markdown shows it on one line: no cell ends in it, nothing is a tag, a link or a mention.
-
-    Two stars around the whole are left: they are this module's own.
-    """
-    bold = re.fullmatch(r"\*\*(.+)\*\*", text)
-    inner = " ".join((bold[1] if bold else text).split())
-    inner = (
-        re.sub(r"([\\`*_\[\]|~#])", r"\\\1", inner).replace("&", "&amp;").replace("<", "&lt;").replace("@", "@\u200b")
-    )
-    return f"**{inner}**" if bold else inner

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from rich.text import Text
 
-from bench.answers import OF_OURS, OVER_EAGER, OVER_FLOAT32, OVER_LOOP, OVER_NUMPY, Comparison, Row, estimate
+from bench.answers import OF_OURS, OVER_EAGER, OVER_FLOAT32, OVER_LOOP, OVER_NUMPY, Comparison, Row, estimate, is_unlike
 from bench.comparison import KEYS
 from bench.page.runs import Run, case_name, overlaid, time
 from bench.statistics import CONFIDENCE, Estimate
@@ -69,7 +69,7 @@ def speedup_cell(row: Row, comparison: Comparison) -> Cell:
     speedup, verdict = estimate(row, comparison.name), row[comparison.verdict]
     if verdict != "BASELINE" and (row["status"] != "ok" or math.isnan(speedup.low)):
         return Cell("" if verdict == "-" else verdict, None, True)
-    return factor_cell(speedup, verdict, comparison is OVER_LOOP and row["unlike"] != "-")
+    return factor_cell(speedup, verdict, is_unlike(row, comparison))
 
 
 def factor_cell(factor: Estimate, verdict: str, unlike: bool = False) -> Cell:

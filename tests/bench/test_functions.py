@@ -60,9 +60,9 @@ def test_a_function_of_the_standard_agrees_on_every_backend(name, compiled, back
 
 def test_complex_numbers_and_empty_arrays_are_judged_too(numpy):
     x = np.random.default_rng(0).standard_normal(64).astype("float32")
-    assert judged(declared(np.fft.rfft, lambda: x), numpy) < 1e-5
+    assert judged(declared(lambda x: np.fft.rfft(x), lambda: x), numpy) < 1e-5
     with pytest.raises(gate.MismatchError, match="array 0 differs from the float64 oracle"):
-        judged(declared(np.fft.rfft, lambda: x, oracle=lambda x: np.conj(np.fft.rfft(x))), numpy)
+        judged(declared(lambda x: np.fft.rfft(x), lambda: x, oracle=lambda x: np.conj(np.fft.rfft(x))), numpy)
     assert judged(declared(lambda x: x * 2, lambda: np.empty((0, 3), "float32")), numpy) == 0.0
 
 
@@ -139,13 +139,15 @@ def test_plain_values_and_tuples_of_arrays_reach_the_function_as_they_are(backen
 def test_floating_inputs_are_cast_and_others_are_not(numpy):
     def f(x, i): ...
 
+    def g(x): ...
+
     (x, i) = problem(declared(f, lambda: (np.ones(3), np.arange(3)), axes={"dtype": ["float64"]}), numpy).inputs
     assert (x.dtype, i.dtype) == (np.float64, np.arange(3).dtype)
-    assert problem(declared(f, lambda: np.ones(3)), numpy).inputs[0].dtype == np.float32
+    assert problem(declared(g, lambda: np.ones(3)), numpy).inputs[0].dtype == np.float32
 
 
 def test_a_dtype_that_no_case_can_have_is_one_sentence():
-    with pytest.raises(ArraybenchError, match="a case is in one of float64, float32, tf32, bfloat16, not in int8"):
+    with pytest.raises(ArraybenchError, match="<lambda> has no dtype int8; give of float64, float32, bfloat16"):
         declared(lambda x: x, axes={"dtype": ["int8"]}).cases("own.py")
 
 
@@ -264,6 +266,83 @@ def test_a_file_may_have_the_name_of_a_module(name, tmp_path, numpy):
     (one, *_) = functions.cases(file)
     assert prepare(one, numpy, 1.0).facts["checked"]
     assert sys.modules.get(name) is before
+
+
+def prepared(numpy, tmp_path, text):
+    """Return what comes of the eager case of a file: the facts of its row, or why it has no figure."""
+    functions.load.cache_clear()
+    (one, *_) = functions.cases(written(tmp_path, text))
+    try:
+        return prepare(one, numpy, 1.0).facts
+    except UnmeasuredError as error:
+        return str(error)
+
+
+CHANGES = [
+    "@bench.case(lambda: np.arange(12), oracle=lambda x: x + 1)\ndef f(x):\n    x *= 0\n    return x + 1",
+    "@bench.case(lambda: np.array([3.0, 1.0]), oracle=np.sort)\ndef f(x):\n    x.sort()\n    return x",
+    "@bench.case(lambda: np.array([3, 1]), oracle=np.sort)\ndef f(x):\n    x.sort()\n    return x",
+]
+
+
+@pytest.mark.parametrize("text", CHANGES)
+def test_a_function_that_changes_its_arguments_has_no_speed(text, tmp_path, numpy):
+    found = prepared(numpy, tmp_path, text)
+    assert "it changes its arguments" in found or "differs from the float64 oracle" in found
+
+
+def test_dicts_are_compared_by_their_keys(tmp_path, numpy):
+    text = "@bench.case(lambda: np.ones(3), oracle=lambda x: {'a': x, 'b': 2 * x})\ndef f(x): return "
+    assert prepared(numpy, tmp_path, text + "{'b': 2 * x, 'a': x}")["checked"]
+    assert "array 0 differs" in prepared(numpy, tmp_path, text + "{'b': x, 'a': 2 * x}")
+    told = prepared(numpy, tmp_path, text + "{'a': x, 'c': 2 * x}")
+    assert told == "it returns {a: an array, c: an array}, and its oracle {a: an array, b: an array}"
+
+
+def test_a_tolerance_of_nothing_allows_nothing(tmp_path, numpy):
+    text = "@bench.case(lambda: np.ones(3), tolerance=0, oracle=lambda x: x)\ndef f(x): return x + 1e-5"
+    assert "at most 0 is allowed" in prepared(numpy, tmp_path, text)
+
+
+def test_whose_oracle_or_inputs_fail_is_told(tmp_path, numpy):
+    for what, text in {
+        "oracle": "@bench.case(lambda: np.ones(3), oracle=lambda x: 1 / 0)\ndef f(x): return x",
+        "inputs": "@bench.case(lambda: 1 / 0)\ndef f(x): return x",
+    }.items():
+        with pytest.raises(ArraybenchError, match=f"the {what} of f failed: ZeroDivisionError: division by zero"):
+            prepared(numpy, tmp_path, text)
+
+
+REFUSED = [
+    ("raise SystemExit(0)", "cannot be imported: SystemExit"),
+    ("raise ValueError('first\\nsecond')", r"cannot be imported: ValueError: first$"),
+    (
+        "def make(n):\n    @bench.case(lambda: np.ones(n))\n    def f(x): return x\n    return f\na, b = make(1), make(2)",
+        "declares two functions called f; give each a __name__ of its own",
+    ),
+    ("@bench.case(lambda: np.ones(1))\n@bench.case(lambda: np.ones(2))\ndef f(x): return x", "f is declared twice"),
+    (
+        "@bench.case(lambda: np.ones(1), axes={'dtype': ['tf32']})\ndef f(x): return x",
+        "f has no dtype tf32; give of float64, float32, bfloat16",
+    ),
+    (
+        "@bench.case(lambda: np.ones(1), tolerance=-1)\ndef f(x): return x",
+        "the tolerance of f is -1; give a number of 0 or more",
+    ),
+]
+
+
+@pytest.mark.parametrize(("text", "sentence"), REFUSED)
+def test_a_file_that_cannot_be_measured_as_it_is_written_is_one_sentence(text, sentence, tmp_path):
+    functions.load.cache_clear()
+    with pytest.raises(ArraybenchError, match=sentence):
+        functions.load(written(tmp_path, text))
+
+
+def test_what_a_file_prints_is_not_what_a_command_prints(tmp_path, capsys):
+    functions.load.cache_clear()
+    functions.load(written(tmp_path, "print('hello')\n@bench.case(lambda: np.ones(1))\ndef f(x): return x"))
+    assert capsys.readouterr() == ("", "hello\n")
 
 
 def test_a_case_that_its_file_does_not_declare_any_more_says_so(tmp_path, numpy):

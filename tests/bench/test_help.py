@@ -195,7 +195,9 @@ def test_a_wrong_call_of_any_command_is_one_sentence_and_status_2(arguments, sen
         ["scaling", "--backends", "nonsense"],
         ["crossover", "depth", "numpy", "jax"],
         ["selftest", "streaming", "--rows", "10", "10"],
+        ["compare", "baselines", "new", "--keep", "--only", "forward/*"],
         ["run", "nowhere.py"],
+        ["run", "--resume", ""],
         ["run", "--resume", "nothing"],
     ],
 )

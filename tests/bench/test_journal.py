@@ -1,6 +1,7 @@
 """What is on the disk while a run is made, and how a run goes on: with planted units, so that nothing is measured."""
 
 import contextlib
+import dataclasses
 import errno
 import json
 import os
@@ -302,6 +303,17 @@ def test_a_journal_that_cannot_be_gone_on_with_is_refused(change, sentence, tmp_
     with pytest.raises(ResultsError, match=sentence):
         Journal.resume(tmp_path / "run", MACHINE)
     assert file.read_bytes() == before
+
+
+def test_a_run_of_functions_that_have_changed_is_not_gone_on_with(tmp_path):
+    file = tmp_path / "own.py"
+    file.write_text("one = 1\n")
+    plan = dataclasses.replace(PLAN, cases=(Case("f", "-", "eager", 1, source=str(file)),))
+    Journal.begin(tmp_path / "run", plan, MACHINE)
+    assert Journal.resume(tmp_path / "run", MACHINE).plan == plan
+    file.write_text("one = 2\n")
+    with pytest.raises(ResultsError, match=r"was begun with own\.py \w+, here \w+: samples of the two do not mix"):
+        Journal.resume(tmp_path / "run", MACHINE)
 
 
 def test_there_must_be_something_to_resume(tmp_path):

@@ -11,12 +11,12 @@ from rich.console import Console
 from bench import read_results, report
 from bench.cases import FUNCTION, WORKLOADS, Case
 from bench.cli import main
-from bench.compare import report as compared
 from bench.compare.changes import Tables, name
 from bench.explain.steps import explain
 from bench.measurement import Measurement
 from bench.results import Run, sample_rows, summarise
 from bench.table import write_results
+from bench.wording import unit
 
 from .no_roof import no_roof
 from .test_table import BACKENDS, FACTS
@@ -110,7 +110,7 @@ def test_an_explanation_names_no_loop_and_no_example(compiled, capsys):
     text = " ".join(capsys.readouterr().out.split())
     for workload in WORKLOADS:
         assert f"{workload} n=4: from step to step" in text
-        assert f"It starts from {workload} in NumPy: 161 µs a call." in text
+        assert f"It starts from {workload} in NumPy: 161 µs for each call." in text
     for foreign in ("example", "an epoch", "training step", "core", "matrix product", "the course"):
         assert foreign not in text
     assert "loop" not in text.replace("by hand (the run has no loop over it)", "")
@@ -118,7 +118,7 @@ def test_an_explanation_names_no_loop_and_no_example(compiled, capsys):
 
 def test_a_comparison_is_of_calls(measurements):
     tables = Tables(None, {}, {name(own): own for own in measurements})
-    assert {compared._unit(own) for own in tables.measurements.values()} == {"call"}
+    assert {unit(own.case.kind) for own in tables.measurements.values()} == {"call"}
 
 
 def test_a_pages_charts_are_of_functions_along_their_axes(compiled):

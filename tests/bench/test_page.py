@@ -19,10 +19,10 @@ from bench.measurement import Measurement
 from bench.page import runs as reader
 from bench.page import tables
 from bench.page.crossings import crossings
-from bench.page.markdown import escaped
 from bench.results import Run, sample_rows, summarise
 from bench.statistics import Estimate
 from bench.table import write_results
+from bench.wording import escaped
 
 from .test_table import BACKENDS, FACTS
 

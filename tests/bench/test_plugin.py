@@ -158,6 +158,34 @@ def test_a_session_that_ends_badly_in_a_later_pass_is_no_success(ending, status,
     assert len(table(folder)) >= 1
 
 
+def test_tests_of_one_name_in_two_classes_or_files_are_rows_of_their_own(folder):
+    add(
+        folder,
+        """
+    class TestFast:
+        def test_one(self, array_benchmark):
+            array_benchmark(lambda x: x, rows(3, 3), compiled=False)
+
+    class TestSlow:
+        def test_one(self, array_benchmark):
+            array_benchmark(lambda x: x @ x, rows(30, 30), compiled=False)
+    """,
+    )
+    (folder / "test_other.py").write_text((folder / "test_mine.py").read_text())
+    assert run(folder, "-k", "one or softmax", backend="numpy").returncode == 0
+    names = ["TestFast.one", "TestSlow.one", "softmax"]
+    assert sorted(table(folder)["workload"]) == sorted(
+        f"{file}:{name}" for file in ("test_mine", "test_other") for name in names
+    )
+
+
+@pytest.mark.parametrize("passes", ["0", "-3", "x"])
+def test_a_number_of_passes_that_is_none_is_one_sentence(passes, folder):
+    done = run(folder, "--array-backends=numpy", f"--array-passes={passes}")
+    assert done.returncode == 4
+    assert f"argument --array-passes: {passes} is not a whole number of 1 or more" in done.stderr
+
+
 @JAX
 def test_a_forgotten_wait_makes_nothing_faster(folder):
     """XLA's call returns long before its product is there; what is measured is the product."""

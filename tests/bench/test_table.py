@@ -130,6 +130,15 @@ def test_what_is_no_table_of_results_is_refused(tmp_path):
         read_results(tmp_path / "nowhere")
 
 
+@pytest.mark.parametrize("name", ["status", "batch_size"])
+def test_a_table_that_is_cut_off_is_refused(name, tmp_path, measurements, run):
+    frame = summarise(measurements, run).astype({"batch_size": object})
+    frame.loc[len(frame) - 1, name] = None
+    frame.to_csv(tmp_path / "summary.csv", index=False)
+    with pytest.raises(ResultsError, match=f"is cut off or damaged: its row {len(frame)} has no {name}; measure again"):
+        read_results(tmp_path)
+
+
 def test_every_column_is_explained_in_the_results_readme(pytestconfig):
     text = (pytestconfig.rootpath / "results" / "README.md").read_text()
     assert [name for name in COLUMNS if f"`{name}`" not in text] == []
