@@ -18,6 +18,7 @@ import backends
 from backends import host
 from core import activations, config, initializers
 from core.activations import ActivationFunction
+from core.options import whole
 from core.variables import Variables
 
 Array = Any
@@ -127,8 +128,7 @@ class Dense(Layer):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not isinstance(self.units, int) or self.units < 1:
-            raise ValueError(f"Dense takes a positive number of units, got {self.units!r}")
+        object.__setattr__(self, "units", whole("units of Dense", self.units))
         initializers.get(self.kernel_initializer), initializers.get(self.bias_initializer)
         object.__setattr__(self, "g", activations.get(self.activation))
 

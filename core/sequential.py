@@ -19,6 +19,7 @@ from core.metrics import Metric
 from core.metrics import get as get_metric
 from core.network import Weights
 from core.optimizers import Optimizer
+from core.options import refuse_steps, refuse_with_batches, whole
 from core.progress import EpochProgress
 from core.step import State, objective
 from core.training import Trainer, compiled_forward
@@ -147,12 +148,12 @@ class Sequential:
 
         `batch_size` bounds the rows that are computed at once. Of batches, `steps` are taken, by default all.
         """
-        size = None if batch_size is None else _whole("batch_size", batch_size)
+        size = None if batch_size is None else whole("batch_size", batch_size)
         if on_disk(x) or are_batches(x):
             with closing(self._source((x,), None, "steps", steps).parts(size)) as parts:
                 outputs = [self._output(self._built_for(part.batch[0])) for part in parts]
         else:
-            _refuse_steps("steps", steps)
+            refuse_steps("steps", steps)
             rows = self._rows(x)
             n, size = rows.shape[0], size or rows_at_once(rows.shape[1])
             outputs = [self._output(rows[part, ...]) for part in slices(n, size)] if n > size else [self._output(rows)]
@@ -193,16 +194,17 @@ class Sequential:
 
         With x, y or sample_weight on disk, shuffling is in constant memory, and not as thorough: see `Stored.executions`.
         Batches bring their own y, weights and size, and are trained on in the order in which they come. An epoch is one pass
-        through them or `steps_per_epoch` batches, and the next goes on behind these. Likewise `validation_steps`.
+        through them or `steps_per_epoch` batches, and the next goes on behind these. Of validation's, `validation_steps` are
+        taken, the same first ones every time where they can be passed through again.
         """
-        steps = None if steps_per_execution is None else _whole("steps_per_execution", steps_per_execution)
-        epochs = _whole("epochs", epochs, least=0)
+        steps = None if steps_per_execution is None else whole("steps_per_execution", steps_per_execution)
+        epochs = whole("epochs", epochs, least=0)
         verbose = 1 if verbose == "auto" else int(verbose)
         if are_batches(x):
-            _refuse_with_batches(
+            refuse_with_batches(
                 y=y, batch_size=batch_size, sample_weight=sample_weight, validation_split=validation_split or None
             )
-        batch_size = _whole("batch_size", 32 if batch_size is None else batch_size)
+        batch_size = whole("batch_size", 32 if batch_size is None else batch_size)
         source, validation = self._examples((x, y, sample_weight), "steps_per_epoch", steps_per_epoch), None
         if validation_data is not None:
             validation = self._validation(validation_data, validation_steps)
@@ -241,8 +243,8 @@ class Sequential:
         Of batches, `steps` are taken, by default all.
         """
         if are_batches(x):
-            _refuse_with_batches(y=y, batch_size=batch_size, sample_weight=sample_weight)
-        size = None if batch_size is None else _whole("batch_size", batch_size)
+            refuse_with_batches(y=y, batch_size=batch_size, sample_weight=sample_weight)
+        size = None if batch_size is None else whole("batch_size", batch_size)
         logs = self._evaluate(self._examples((x, y, sample_weight), "steps", steps), size)
         if return_dict:
             return logs
@@ -271,7 +273,7 @@ class Sequential:
         loss = self._chosen().loss
         if are_batches(given[0]) or any(on_disk(array) for array in given):
             return self._source(given, loss, option, steps)
-        _refuse_steps(option, steps)
+        refuse_steps(option, steps)
         examples = Examples.of(*given, self._form(loss))
         self._built_for(examples.batch[0])
         return examples
@@ -280,8 +282,8 @@ class Sequential:
         """Return what is read as it is needed: without a loss, inputs alone."""
         form = self._form(loss)
         if are_batches(given[0]):
-            return Batches(given[0], form, None if steps is None else _whole(option, steps))
-        _refuse_steps(option, steps)
+            return Batches(given[0], form, None if steps is None else whole(option, steps))
+        refuse_steps(option, steps)
         stored = Stored.of(given, form)
         self._built_for(stored.arrays[0])
         return stored
@@ -361,21 +363,3 @@ class _Compiled(NamedTuple):
     loss: Loss
     optimizer: Optimizer
     metrics: dict[str, Metric]
-
-
-def _refuse_with_batches(**options: Any) -> None:
-    """Refuse what batches bring themselves."""
-    given = [name for name, value in options.items() if value is not None]
-    if given:
-        raise ValueError(f"x gives batches, which leave no room for {' and '.join(given)}")
-
-
-def _refuse_steps(option: str, steps: int | None) -> None:
-    if steps is not None:
-        raise ValueError(f"{option} is for batches; arrays are taken as a whole")
-
-
-def _whole(name: str, value: int, least: int = 1) -> int:
-    if not isinstance(value, int) or value < least:
-        raise ValueError(f"{name} must be a {'positive ' if least else ''}whole number, got {value!r}")
-    return value

@@ -29,6 +29,18 @@ def test_an_option_of_fit_that_makes_no_sense_is_refused_by_name(numpy_net, opti
     assert all(np.array_equal(a, b) for a, b in zip(model.get_weights(), before, strict=True))
 
 
+def test_numbers_of_numpy_are_taken_as_the_numbers_that_they_are(numpy_net):
+    model, same = numpy_net(), numpy_net()
+    counts = {"batch_size": 8, "epochs": 2, "steps_per_execution": 3}
+    given = {name: np.int64(count) for name, count in counts.items()}
+    history = model.fit(X, Y, **given, validation_split=np.float32(0.25), shuffle=False, verbose=0).history
+    assert history == same.fit(X, Y, **counts, validation_split=0.25, shuffle=False, verbose=0).history
+    np.testing.assert_array_equal(model.predict(X, batch_size=np.uint8(8)), same.predict(X, batch_size=8))
+    batches = [(X, Y)] * 3
+    assert model.evaluate(iter(batches), steps=np.int32(2)) == same.evaluate(iter(batches), steps=2)
+    assert Dense(np.int64(3)) == Dense(3)
+
+
 @pytest.mark.parametrize("use", ["predict", "evaluate"])
 @pytest.mark.parametrize("value", NOT_COUNTS)
 def test_a_batch_size_that_is_not_a_positive_number_is_refused(numpy_net, use, value):

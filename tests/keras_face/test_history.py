@@ -147,6 +147,14 @@ def test_weights_give_the_loss_and_the_accuracy_that_they_give_in_keras(backend)
     assert [history[name][0] for name in ("val_loss", "val_accuracy")] == expected
 
 
+@pytest.mark.parametrize("on_backend", [False, True], ids=["host", "backend"])
+def test_weights_may_be_a_column(backend, coffee_net, roasts, on_backend):
+    weights = np.linspace(0.0, 2.0, 70)
+    column = backend.asarray(weights[:, None]) if on_backend else weights[:, None]
+    model = coffee_net()
+    assert model.evaluate(*roasts, sample_weight=column) == model.evaluate(*roasts, sample_weight=weights)
+
+
 def test_weights_that_are_all_zero_give_a_loss_of_zero(coffee_net, roasts):
     history = coffee_net().fit(*roasts, sample_weight=np.zeros(70), verbose=0).history
     assert history == {"loss": [0.0]}

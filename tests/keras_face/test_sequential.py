@@ -112,7 +112,7 @@ def test_an_input_has_one_axis(shape):
 
 @pytest.mark.parametrize("units", [0, -1, 2.5, "3", None])
 def test_a_layer_has_a_positive_number_of_units(units):
-    with pytest.raises(ValueError, match="positive number of units, got"):
+    with pytest.raises(ValueError, match="units of Dense must be a positive whole number, got"):
         Dense(units)
 
 
