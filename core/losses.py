@@ -196,6 +196,7 @@ def _mean_over_units(losses: Array, xp: Namespace) -> Array:
 
 LOSSES: dict[str, type[Loss]] = {
     "mse": MeanSquaredError,
+    "bce": BinaryCrossentropy,
     "mean_squared_error": MeanSquaredError,
     "binary_crossentropy": BinaryCrossentropy,
     "categorical_crossentropy": CategoricalCrossentropy,
@@ -203,10 +204,16 @@ LOSSES: dict[str, type[Loss]] = {
 }
 
 
+# Keras takes the names of the classes too, and the short names in capitals.
+OTHER_NAMES = {kind.__name__: kind for kind in LOSSES.values()} | {
+    name.upper(): LOSSES[name] for name in ("mse", "bce")
+}
+
+
 def get(loss: str | Loss) -> Loss:
     """Return the loss of that name with its defaults, or the loss itself."""
     if isinstance(loss, Loss):
         return loss
-    if isinstance(loss, str) and loss in LOSSES:
-        return LOSSES[loss]()
+    if isinstance(loss, str) and (kind := LOSSES.get(loss) or OTHER_NAMES.get(loss)):
+        return kind()
     raise ValueError(f"loss must be one of {', '.join(LOSSES)} or a Loss, got {loss!r}")

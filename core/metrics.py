@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -32,10 +34,49 @@ METRICS: dict[str, Metric] = {"accuracy": accuracy}
 METRICS["acc"] = accuracy
 
 
-def get(metric: str | Metric) -> tuple[str, Metric]:
-    """Return a metric's name in the history, and the metric."""
+def get(metric: str | Callable[..., Array]) -> tuple[str, Metric]:
+    """Return a metric's name in the history, and the metric.
+
+    A function takes targets, predictions and, if it wants it, their namespace `xp`, and returns a value for every example.
+    """
     if callable(metric):
-        return getattr(metric, "__name__", "metric"), metric
-    if metric in METRICS:
-        return metric, METRICS[metric]
+        return getattr(metric, "__name__", "metric"), metric if _takes_namespace(metric) else _of_two(metric)
+    if isinstance(metric, str) and metric.lower() in METRICS:
+        return metric, METRICS[metric.lower()]
     raise ValueError(f"metric must be one of {', '.join(METRICS)} or a function, got {metric!r}")
+
+
+def get_all(metrics: Any) -> dict[str, Metric]:
+    """Return the metrics of `compile` by their names in the history."""
+    if not isinstance(metrics or [], (list, tuple)):
+        raise ValueError(f"metrics must be a list of names and functions, got {metrics!r}")
+    named = [get(metric) for metric in metrics or ()]
+    names = ["loss", *(name for name, _ in named)]
+    if twice := {name for name in names if names.count(name) > 1}:
+        raise ValueError(f"metrics and the loss need names of their own, got {', '.join(sorted(twice))} twice")
+    return dict(named)
+
+
+def _takes_namespace(function: Callable[..., Array]) -> bool:
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except ValueError:  # a function in C that does not tell
+        return False
+    return any(p.name == "xp" or p.kind is p.VAR_KEYWORD for p in parameters)
+
+
+def _of_two(function: Callable[[Array, Array], Array]) -> Metric:
+    """Return a function of Keras's signature, `(y_true, y_pred)`, as a metric."""
+
+    @functools.wraps(function)
+    def metric(target: Array, prediction: Array, *, xp: Namespace) -> Array:
+        values = function(target, prediction)
+        if getattr(values, "shape", ())[:1] != prediction.shape[:1]:
+            name, shape = getattr(function, "__name__", "metric"), tuple(getattr(values, "shape", ()))
+            raise ValueError(
+                f"{name} must return a value for each of {prediction.shape[0]} examples, got shape {shape}"
+            )
+        values = xp.astype(values, prediction.dtype)
+        return xp.mean(xp.reshape(values, (values.shape[0], -1)), axis=-1)
+
+    return metric

@@ -16,7 +16,7 @@ from core.history import History, Logs, Tally
 from core.layers import Input, Layer, automatic_name
 from core.losses import Loss
 from core.metrics import Metric
-from core.metrics import get as get_metric
+from core.metrics import get_all as get_metrics
 from core.network import Weights
 from core.optimizers import Optimizer
 from core.options import refuse_steps, refuse_with_batches, whole
@@ -163,11 +163,7 @@ class Sequential:
         self, optimizer: str | Optimizer, loss: str | Loss, metrics: Sequence[str | Metric] | None = None
     ) -> None:
         """Choose what `fit` minimises and how, and what else it reports. Forgets the optimizer's running averages."""
-        named = [get_metric(metric) for metric in metrics or ()]
-        names = ["loss", *(name for name, _ in named)]
-        if twice := {name for name in names if names.count(name) > 1}:
-            raise ValueError(f"metrics and the loss need names of their own, got {', '.join(sorted(twice))} twice")
-        self._compiled = _Compiled(losses.get(loss), optimizers.get(optimizer), dict(named))
+        self._compiled = _Compiled(losses.get(loss), optimizers.get(optimizer), get_metrics(metrics))
         self._trainer, self._state = None, None
 
     def fit(

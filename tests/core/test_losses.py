@@ -164,7 +164,9 @@ def test_a_hopelessly_wrong_logit_still_learns():
 
 def test_a_loss_is_found_by_its_name_with_its_defaults():
     assert {name: losses.get(name) for name in losses.LOSSES} == {name: kind() for name, kind in losses.LOSSES.items()}
-    assert losses.get("mse") == losses.get("mean_squared_error")
+    assert losses.get("mse") == losses.get("mean_squared_error") == losses.get("MSE") == losses.get("MeanSquaredError")
+    assert losses.get("bce") == losses.get("BCE") == losses.get("BinaryCrossentropy") == BinaryCrossentropy()
+    assert losses.get("SparseCategoricalCrossentropy") == SparseCategoricalCrossentropy()
 
 
 def test_a_loss_is_taken_as_it_is():
@@ -174,7 +176,7 @@ def test_a_loss_is_taken_as_it_is():
 
 @pytest.mark.parametrize("unknown", ["hinge", None, 3, MeanSquaredError])
 def test_an_unknown_loss_is_refused(unknown):
-    with pytest.raises(ValueError, match=r"loss must be one of mse, mean_squared_error, .* or a Loss, got"):
+    with pytest.raises(ValueError, match=r"loss must be one of mse, bce, mean_squared_error, .* or a Loss, got"):
         losses.get(unknown)
 
 

@@ -48,6 +48,20 @@ def test_a_function_is_a_metric_under_its_name(numpy_net, roasts):
     assert history["share_of_ones"] == [pytest.approx(roasts[1].mean())]
 
 
+def test_a_function_of_keras_signature_is_a_metric_too(coffee_net, roasts):
+    def near(y_true, y_pred):
+        return abs(y_true - y_pred) < 0.5
+
+    history = coffee_net(NEVER, metrics=["accuracy", near]).fit(*roasts, verbose=0).history
+    assert history["near"] == pytest.approx(history["accuracy"])
+
+
+@pytest.mark.parametrize("value", [lambda y_true, y_pred: 0.0, lambda y_true, y_pred: y_pred[0, :]])
+def test_a_metric_without_a_value_for_each_example_says_so(numpy_net, roasts, value):
+    with pytest.raises(ValueError, match=r"<lambda> must return a value for each of \d+ examples, got shape"):
+        numpy_net(metrics=[value]).evaluate(*roasts)
+
+
 @pytest.mark.parametrize("targets", ["sparse_categorical_crossentropy", "categorical_crossentropy"])
 def test_accuracy_counts_the_classes_that_are_right(backend, generator, targets):
     x, classes = generator.normal(size=(50, 4)), generator.integers(0, 3, 50)
