@@ -13,7 +13,7 @@ from core import config, losses, optimizers
 from core.batches import Batches, Stored, are_batches, on_disk
 from core.data import Examples, Execution, Form, check_rows, rows_at_once, slices
 from core.history import History, Logs, Tally
-from core.layers import Input, Layer, automatic_name
+from core.layers import Input, Layer, checked_name, features_of
 from core.losses import Loss
 from core.metrics import Metric
 from core.metrics import get_all as get_metrics
@@ -40,10 +40,14 @@ class Sequential:
     """
 
     def __init__(
-        self, layers: Sequence[Layer | Input] = (), name: str | None = None, *, backend: str | Backend | None = None
+        self,
+        layers: Sequence[Layer | Input] | None = None,
+        *,
+        name: str | None = None,
+        backend: str | Backend | None = None,
     ) -> None:
         self.backend = backends.get(backend)
-        self.name = name or automatic_name(self)
+        self.name = checked_name(self, name)
         self.dtype = config.floatx()
         self._layers: list[Layer] = []
         self._features: int | None = None
@@ -51,7 +55,7 @@ class Sequential:
         self._forward: Callable[[Weights, Array], Array] | None = None
         self._trainer: Trainer | None = None
         self._state: State | None = None
-        for layer in layers:
+        for layer in layers or ():
             self.add(layer)
 
     # Building
@@ -72,13 +76,13 @@ class Sequential:
         if self._features is not None:
             self.build((None, self._features))
 
-    def build(self, input_shape: Sequence[int | None]) -> None:
-        """Draw the initial weights for inputs of shape (None, features)."""
-        features = input_shape[-1]
-        if features is None or (self._features is not None and features != self._features):
-            raise ValueError(
-                f"{self.name} takes {self._features or 'some number of'} features, got input shape {input_shape}"
-            )
+    def build(self, input_shape: Sequence[int | None] | None = None) -> None:
+        """Draw the initial weights for inputs of shape (None, features): by default what the Input says."""
+        features = self._features if input_shape is None else features_of(input_shape, self.name)
+        if features is None:
+            raise ValueError(f"{self.name} has no Input that says its number of features: build takes (None, features)")
+        if self._features not in (None, features):
+            raise ValueError(f"{self.name} takes {self._features} features, got input shape {input_shape}")
         self._features = features
         for layer in self._layers:
             layer.build(features, self.dtype)
@@ -88,6 +92,15 @@ class Sequential:
     def built(self) -> bool:
         """Whether every layer has its weights."""
         return bool(self._layers) and all(layer.variables.built for layer in self._layers)
+
+    @property
+    def trainable(self) -> bool:
+        """Whether any layer is trainable; that is said of each layer when it is made, and stays."""
+        return any(layer.trainable for layer in self._layers)
+
+    @trainable.setter
+    def trainable(self, value: bool) -> None:
+        raise AttributeError(f"{self.name} is trainable where its layers are: make them with trainable={bool(value)}")
 
     @property
     def layers(self) -> list[Layer]:
@@ -142,7 +155,7 @@ class Sequential:
         return output if self.backend.owns(x) else host.asarray(self.backend.to_numpy(output), copy=True)
 
     def predict(
-        self, x: Any, batch_size: int | None = None, verbose: int | str = 0, steps: int | None = None
+        self, x: Any, batch_size: int | None = None, verbose: int | str = 0, *, steps: int | None = None
     ) -> host.HostArray:
         """Return the network's output as a NumPy array.
 
@@ -160,7 +173,7 @@ class Sequential:
         return host.concatenate(outputs)
 
     def compile(
-        self, optimizer: str | Optimizer, loss: str | Loss, metrics: Sequence[str | Metric] | None = None
+        self, optimizer: str | Optimizer, loss: str | Loss, *, metrics: Sequence[str | Metric] | None = None
     ) -> None:
         """Choose what `fit` minimises and how, and what else it reports. Forgets the optimizer's running averages."""
         self._compiled = _Compiled(losses.get(loss), optimizers.get(optimizer), get_metrics(metrics))
@@ -173,6 +186,7 @@ class Sequential:
         batch_size: int | None = None,
         epochs: int = 1,
         verbose: int | str = "auto",
+        *,
         validation_split: float = 0.0,
         validation_data: Any = None,
         shuffle: bool = True,
@@ -230,6 +244,7 @@ class Sequential:
         y: Any = None,
         batch_size: int | None = None,
         verbose: int | str = 0,
+        *,
         sample_weight: Any = None,
         return_dict: bool = False,
         steps: int | None = None,

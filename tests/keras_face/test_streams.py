@@ -156,7 +156,7 @@ def test_class_numbers_on_disk_are_taken_and_checked(backend, generator):
     for place in (lambda array: array, OnDisk):
         utils.set_random_seed(1)
         model = Sequential([Dense(3, "softmax")], backend=backend)
-        model.compile("sgd", "sparse_categorical_crossentropy", ["accuracy"])
+        model.compile("sgd", "sparse_categorical_crossentropy", metrics=["accuracy"])
         history = model.fit(place(x), place(y), batch_size=4, shuffle=False, verbose=0).history
         results.append([*model.get_weights(), *history.values()])
     same(*results)
