@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import functools
 import inspect
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 Array = Any
@@ -40,7 +40,7 @@ def get(metric: str | Callable[..., Array]) -> tuple[str, Metric]:
     A function takes targets, predictions and, if it wants it, their namespace `xp`, and returns a value for every example.
     """
     if callable(metric):
-        return getattr(metric, "__name__", "metric"), metric if _takes_namespace(metric) else _of_two(metric)
+        return getattr(metric, "__name__", "metric"), metric if _takes_namespace(metric) else _OfTwo(metric)
     if isinstance(metric, str) and metric.lower() in METRICS:
         return metric, METRICS[metric.lower()]
     raise ValueError(f"metric must be one of {', '.join(METRICS)} or a function, got {metric!r}")
@@ -65,18 +65,19 @@ def _takes_namespace(function: Callable[..., Array]) -> bool:
     return any(p.name == "xp" or p.kind is p.VAR_KEYWORD for p in parameters)
 
 
-def _of_two(function: Callable[[Array, Array], Array]) -> Metric:
-    """Return a function of Keras's signature, `(y_true, y_pred)`, as a metric."""
+@dataclass(frozen=True)
+class _OfTwo:
+    """A function of Keras's signature, `(y_true, y_pred)`, as a metric."""
 
-    @functools.wraps(function)
-    def metric(target: Array, prediction: Array, *, xp: Namespace) -> Array:
-        values = function(target, prediction)
-        if getattr(values, "shape", ())[:1] != prediction.shape[:1]:
-            name, shape = getattr(function, "__name__", "metric"), tuple(getattr(values, "shape", ()))
+    function: Callable[[Array, Array], Array]
+
+    def __call__(self, target: Array, prediction: Array, *, xp: Namespace) -> Array:
+        values = self.function(target, prediction)
+        shape = tuple(getattr(values, "shape", ()))
+        if shape[:1] != prediction.shape[:1]:
+            name = getattr(self.function, "__name__", "metric")
             raise ValueError(
                 f"{name} must return a value for each of {prediction.shape[0]} examples, got shape {shape}"
             )
         values = xp.astype(values, prediction.dtype)
-        return xp.mean(xp.reshape(values, (values.shape[0], -1)), axis=-1)
-
-    return metric
+        return xp.mean(xp.reshape(values, (shape[0], -1)), axis=-1)

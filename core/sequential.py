@@ -58,6 +58,21 @@ class Sequential:
         for layer in layers or ():
             self.add(layer)
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what is copied and pickled: all but what is compiled, the optimizer's averages as NumPy arrays."""
+        averages = None
+        if self._state is not None:
+            slots = tuple(tuple(self.backend.to_numpy(array) for array in own) for own in self._state.slots)
+            averages = slots, self.backend.to_numpy(self._state.t)
+        return {**vars(self), "backend": self.backend.spec, "_forward": None, "_trainer": None, "_state": averages}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state, backend=backends.get(state["backend"]))
+        if state["_state"] is not None:
+            slots, t = state["_state"]
+            placed = tuple(tuple(self.backend.asarray(array, self.dtype) for array in own) for own in slots)
+            self._state = State((), placed, self.backend.asarray(t, self.dtype), ())
+
     # Building
 
     def add(self, layer: Layer | Input) -> None:
