@@ -160,7 +160,7 @@ def _arrays(target: Any, prediction: Any) -> tuple[Array, Array, Namespace]:
     """Return both as arrays of one library: what is no array goes to the other's library and device, or to NumPy."""
     given = [value for value in (target, prediction) if is_array_api_obj(value)]
     xp = array_namespace(*given) if given else host_namespace
-    where = {"device": device(given[0])} if given else {}
+    where = {"device": device(given[0])} if len(given) == 1 else {}
     target, prediction = (v if is_array_api_obj(v) else xp.asarray(v, **where) for v in (target, prediction))
     return target, prediction, xp
 

@@ -106,6 +106,12 @@ def test_a_loss_called_on_lists_or_arrays_gives_what_it_gives_in_keras(backend, 
         assert float(backend.to_numpy(loss(target, backend.asarray(p)))) == pytest.approx(value, abs=1e-4)
 
 
+def test_a_loss_can_be_called_in_a_function_that_is_compiled(backend):
+    loss = backend.compile(lambda y, p: SparseCategoricalCrossentropy()(y, p))
+    y, p = backend.asarray([[0.0], [2.0]]), backend.asarray([[0.2, 0.5, 0.3], [0.1, 0.2, 0.7]])
+    assert float(backend.to_numpy(loss(y, p))) == pytest.approx(0.9831, abs=1e-4)
+
+
 @pytest.mark.parametrize(
     ("loss", "y", "p", "message"),
     [
