@@ -30,6 +30,11 @@ class ActivationFunction:
     def __call__(self, z: Array) -> Array:
         return self.forward(z, array_namespace(z))
 
+    def __reduce__(self) -> Any:
+        # By name where there is one: the functions of a formula have none that pickle would find.
+        known = ACTIVATIONS.get(self.name) is self
+        return (get, (self.name,)) if known else (type(self), (self.name, self.forward, self.backward))
+
 
 def _sigmoid(z: Array, xp: Namespace) -> Array:
     # 1 / (1 + exp(-z)) overflows below z = -88 in float32. Here no exponent is positive and both tails keep full precision.

@@ -111,7 +111,7 @@ class Batches:
     """Batches that somebody else makes: x alone where the form has no loss, else (x, y) or (x, y, sample_weight).
 
     An epoch is one pass through them; or, where `per_epoch` says so, as many batches, and the next epoch goes on behind
-    them. What can be passed through again then begins anew at its end.
+    them. What can be passed through again then begins anew at its end. `parts` begin there as well, whatever was taken before.
     """
 
     def __init__(self, given: Any, form: Form, per_epoch: int | None) -> None:
@@ -128,7 +128,9 @@ class Batches:
         return self._per_epoch or operator.length_hint(self._given) or None
 
     def parts(self, size: int | None) -> Generator[Examples]:
-        """Yield the batches of an epoch as they come."""
+        """Yield the batches of an epoch as they come; of what can be passed through again always the first."""
+        if not isinstance(self._given, Iterator):
+            self._endless = self._again_and_again()
         yield from ahead(_placed(batch, self._form) for batch in self._epoch())
 
     def executions(self, batch_size: int, most_steps: int | None, shuffle: bool) -> Generator[Execution]:
@@ -157,6 +159,7 @@ class Batches:
 
     def _epoch(self) -> Iterator[Batch]:
         number = 0
+        self._tell("on_epoch_begin")
         given = self._pass() if self._per_epoch is None else itertools.islice(self._endless, self._per_epoch)
         for number, batch in enumerate(given, start=1):
             try:
@@ -167,11 +170,12 @@ class Batches:
         if number < (self._per_epoch or 1):
             wanted = f"; an epoch takes {self._per_epoch}" if self._per_epoch else ", not one in this epoch"
             raise ValueError(f"the batches ended after {number}{wanted}")
+        self._tell("on_epoch_end")
 
     def _checked(self, batch: Any) -> Batch:
         """Return a batch as host arrays, cast."""
         if self._form.loss is None:
-            arrays = (batch[0] if isinstance(batch, tuple) and batch else batch,)
+            arrays = (batch[0] if _several(batch) else batch,)
         else:
             arrays = tuple(batch) if isinstance(batch, (tuple, list)) else (batch,)
             if len(arrays) not in (2, 3):
@@ -180,11 +184,14 @@ class Batches:
         self._form = replace(self._form, features=checked[0].shape[1])
         return checked
 
+    def _tell(self, event: str) -> None:
+        """Tell who makes the batches that an epoch begins or ends: a keras.utils.PyDataset shuffles then."""
+        if method := getattr(self._given, event, None):
+            method()
+
     def _pass(self) -> Iterator[Any]:
         given = self._given
         yield from given if isinstance(given, Iterable) else (given[i] for i in range(len(given)))
-        if hasattr(given, "on_epoch_end"):  # a keras.utils.PyDataset shuffles there
-            given.on_epoch_end()
 
     def _again_and_again(self) -> Iterator[Any]:
         some = True
@@ -232,6 +239,13 @@ def _windows(pieces: Iterable[range], size: int) -> Iterator[list[range]]:
 def _rows_of(array: Any, window: list[range]) -> host.HostArray:
     parts = [host.asarray(array[rows.start : rows.stop]) for rows in window]
     return parts[0] if len(parts) == 1 else host.concatenate(parts)
+
+
+def _several(batch: Any) -> bool:
+    """Tell whether a batch is a tuple or, as of a DataLoader of torch, a list of arrays; a list of rows is one array."""
+    if not isinstance(batch, (tuple, list)) or not batch:
+        return False
+    return isinstance(batch, tuple) or getattr(batch[0], "ndim", 1) > 1
 
 
 def _cast(arrays: Iterable[Any], form: Form, copy: bool = False) -> Batch:

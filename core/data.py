@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
+import numbers
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -49,9 +50,9 @@ class Form:
         if sample_weight is None:
             return x, y
         weights = _numbers("sample_weight", sample_weight, self.backend)
-        if tuple(weights.shape) != (n,):
+        if tuple(weights.shape) not in ((n,), (n, 1)):
             raise ValueError(f"sample_weight must have shape {(n,)}, got {tuple(weights.shape)}")
-        return x, y, weights
+        return x, y, self._reshape(weights, (n,))
 
     def dtypes(self) -> tuple[str, str, str]:
         """Return what inputs, targets and weights are cast to."""
@@ -84,7 +85,10 @@ class Form:
             raise ValueError(
                 f"y must have shape {shape} for {n} examples, {units} units and {loss.name}, got {tuple(y.shape)}"
             )
-        return self.backend.xp.reshape(y, shape) if self.backend.owns(y) else y.reshape(shape)
+        return self._reshape(y, shape)
+
+    def _reshape(self, array: Array, shape: tuple[int, ...]) -> Array:
+        return self.backend.xp.reshape(array, shape) if self.backend.owns(array) else array.reshape(shape)
 
 
 class Execution(NamedTuple):
@@ -158,9 +162,9 @@ class Examples:
 
 def split_at(n: int, fraction: float) -> int:
     """Return how many of n examples come before the last `fraction` of them; raise ValueError where one part is empty."""
-    if not isinstance(fraction, (int, float)):
+    if not isinstance(fraction, numbers.Real):
         raise ValueError(f"validation_split must be a fraction between 0 and 1, got {fraction!r}")
-    at = math.floor(n * (1.0 - fraction))
+    at = math.floor(n * (1.0 - float(fraction)))
     if not 0 < at < n:
         raise ValueError(
             f"validation_split={fraction} leaves {at} of {n} examples to train on and {n - at} to validate"

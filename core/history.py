@@ -22,26 +22,25 @@ class History:
 
 
 class Tally:
-    """The running means of the loss and the metrics.
+    """The running means of the loss and the metrics, over the examples.
 
-    As in Keras, the weighted sum of the losses is divided by the number of examples, that of a metric by the sum of weights.
+    As in Keras, the losses are weighted, and still divided by the number of examples; `metrics=` are not.
     """
 
     def __init__(self, names: list[str]) -> None:
         self._names = names
         self._sums = [0.0] * len(names)
-        self._count, self._weight = 0, 0.0
+        self._count = 0
 
     def add(self, values: list[host.HostArray], weights: host.HostArray | None) -> None:
         """Add the values of some examples, one array for each name. Sums are float64's: how many come at once does not show."""
-        self._count += values[0].size
-        self._weight += values[0].size if weights is None else float(weights.sum(dtype="float64"))
-        for i, value in enumerate(values):
-            weighted = value if weights is None else value * weights.astype("float64")
-            self._sums[i] += float(weighted.sum(dtype="float64"))
+        losses, *metrics = values
+        self._count += losses.size
+        if weights is not None:
+            losses = losses * weights.astype("float64")
+        for i, value in enumerate((losses, *metrics)):
+            self._sums[i] += float(value.sum(dtype="float64"))
 
     def logs(self) -> Logs:
         """Return the means so far, by name, sorted as Keras does."""
-        means = {name: total / (self._weight or 1.0) for name, total in zip(self._names, self._sums, strict=True)}
-        means["loss"] = self._sums[0] / self._count
-        return dict(sorted(means.items()))
+        return dict(sorted((name, total / self._count) for name, total in zip(self._names, self._sums, strict=True)))

@@ -18,6 +18,7 @@ import backends
 from backends import host
 from core import activations, config, initializers
 from core.activations import ActivationFunction
+from core.options import whole
 from core.variables import Variables
 
 Array = Any
@@ -35,6 +36,22 @@ def automatic_name(owner: object) -> str:
     return f"{stem}_{number}" if number else stem
 
 
+def checked_name(owner: object, name: str | None) -> str:
+    """Return the name that was given to a layer or a model, or an automatic one."""
+    if not isinstance(name or "", str) or "/" in (name or ""):
+        raise ValueError(f"the name of {type(owner).__name__} must be a string without '/', got {name!r}")
+    return name or automatic_name(owner)
+
+
+def features_of(input_shape: Any, owner: str) -> int:
+    """Return the number of features in a shape as Keras's `build` takes it, (None, features), or the number itself."""
+    pair = isinstance(input_shape, (tuple, list)) and len(input_shape) == 2
+    try:
+        return whole("features", input_shape[-1] if pair else input_shape)
+    except ValueError:
+        raise ValueError(f"{owner} is built for inputs of shape (None, features), got {input_shape!r}") from None
+
+
 @dataclass(frozen=True)
 class Input:
     """The shape of one example, `(features,)`: what a model needs to be built before it sees data."""
@@ -42,9 +59,11 @@ class Input:
     shape: Shape
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "shape", tuple(self.shape))
-        if len(self.shape) != 1:
-            raise ValueError(f"Input takes the shape of one example, (features,), got {self.shape}")
+        try:
+            (features,) = self.shape
+            object.__setattr__(self, "shape", (None if features is None else whole("features", features),))
+        except (TypeError, ValueError):
+            raise ValueError(f"Input takes the shape of one example, (features,), got {self.shape!r}") from None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,8 +75,7 @@ class Layer:
     variables: Variables = field(default_factory=Variables, init=False, compare=False, repr=False)
 
     def __post_init__(self) -> None:
-        if not self.name:
-            object.__setattr__(self, "name", automatic_name(self))
+        object.__setattr__(self, "name", checked_name(self, self.name))
 
     def initial_weights(self, features: int, generator: host.Generator) -> tuple[Any, ...]:
         """Return the host arrays that this layer starts from when an example has that many features."""
@@ -82,8 +100,12 @@ class Layer:
 
     # The face of Keras: state beside the description.
 
-    def build(self, features: int, dtype: str | None = None) -> None:
-        """Draw the initial weights from the seeded generator, unless there are weights already."""
+    def build(self, input_shape: int | Sequence[int | None], dtype: str | None = None) -> None:
+        """Draw the initial weights from the seeded generator, unless there are weights already.
+
+        The shape of inputs is (None, features), or the number of features alone.
+        """
+        features = features_of(input_shape, self.name)
         if not self.variables.built:
             self.variables.create(self.initial_weights(features, host.generator()), features, dtype or config.floatx())
         elif self.variables.features != features:
@@ -127,8 +149,7 @@ class Dense(Layer):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not isinstance(self.units, int) or self.units < 1:
-            raise ValueError(f"Dense takes a positive number of units, got {self.units!r}")
+        object.__setattr__(self, "units", whole("units of Dense", self.units))
         initializers.get(self.kernel_initializer), initializers.get(self.bias_initializer)
         object.__setattr__(self, "g", activations.get(self.activation))
 
@@ -197,6 +218,8 @@ class Normalization(Layer):
         x = host.asarray(backend.to_numpy(data) if backend.owns(data) else data, "float64")
         if x.ndim != 2 or not x.shape[0]:
             raise ValueError(f"adapt takes data of shape (examples, features) with one example at least, got {x.shape}")
+        if self.variables.features not in (None, x.shape[1]):
+            raise ValueError(f"{self.name} was built for {self.variables.features} features, got {x.shape[1]}")
         mean, variance = x.mean(axis=0), x.var(axis=0)
         self.variables.create((mean, variance, host.zeros(())), x.shape[1], self.variables.dtype or config.floatx())
 

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import array_api_extra as xpx
-from array_api_compat import array_namespace
+from array_api_compat import array_namespace, device, is_array_api_obj, is_numpy_namespace
+from array_api_compat import numpy as host_namespace
 
 from core.activations import ActivationFunction, sigmoid, softmax
 
@@ -33,9 +34,18 @@ class Loss:
     sparse_targets: ClassVar[bool] = False
     """Whether targets are class numbers of shape (n,), not rows of the prediction's shape."""
 
-    def __call__(self, target: Array, prediction: Array) -> Array:
-        xp = array_namespace(target, prediction)
-        return xp.mean(self.forward(target, prediction, xp=xp))
+    def __call__(self, target: Any, prediction: Any) -> Array:
+        """Return the mean loss. As in Keras, lists are taken, and a last axis of one may be missing in either."""
+        target, prediction, xp = _arrays(target, prediction)
+        shape, units = tuple(prediction.shape), prediction.shape[-1] if prediction.ndim else 1
+        _check_shape(self.name, target, shape[:-1] if self.sparse_targets else shape, shape)
+        if not xp.isdtype(prediction.dtype, "real floating"):
+            prediction = xp.astype(prediction, xp.float64)
+        if self.sparse_targets:
+            target = _class_numbers(xp.reshape(target, (-1,)), units, xp)
+        else:
+            target = xp.reshape(xp.astype(target, prediction.dtype), (-1, units))
+        return xp.mean(self.forward(target, xp.reshape(prediction, (-1, units)), xp=xp))
 
     def forward(self, target: Array, prediction: Array, *, xp: Namespace) -> Array:
         """Return the losses, shape (n,). The prediction has shape (n, units)."""
@@ -146,6 +156,34 @@ class SparseCategoricalCrossentropy(CategoricalCrossentropy):
         return super().backward(y, prediction, xp=xp)
 
 
+def _arrays(target: Any, prediction: Any) -> tuple[Array, Array, Namespace]:
+    """Return both as arrays of one library: what is no array goes to the other's library and device, or to NumPy."""
+    given = [value for value in (target, prediction) if is_array_api_obj(value)]
+    xp = array_namespace(*given) if given else host_namespace
+    where = {"device": device(given[0])} if len(given) == 1 else {}
+    target, prediction = (v if is_array_api_obj(v) else xp.asarray(v, **where) for v in (target, prediction))
+    return target, prediction, xp
+
+
+def _check_shape(name: str, target: Array, wanted: tuple[int, ...], prediction: tuple[int, ...]) -> None:
+    """Refuse a target of another shape than the one that is wanted, but for a last axis of one."""
+    if tuple(target.shape) not in {wanted, (*wanted, 1)} | ({wanted[:-1]} if wanted[-1:] == (1,) else set()):
+        raise ValueError(
+            f"{name} takes targets of shape {wanted} for predictions of shape {prediction}, got {tuple(target.shape)}"
+        )
+
+
+def _class_numbers(target: Array, units: int, xp: Namespace) -> Array:
+    """Return targets as whole numbers; on the host, where they can be looked at, refuse what is no class's."""
+    if is_numpy_namespace(xp):
+        in_range = xp.all((target >= 0) & (target < units))
+        if not in_range or xp.any(target % 1 != 0):
+            raise ValueError(
+                f"targets must be class numbers from 0 to {units - 1}, got {xp.min(target)} to {xp.max(target)}"
+            )
+    return xp.astype(target, xp.int64)
+
+
 def _one_hot(classes: Array, prediction: Array, xp: Namespace) -> Array:
     """Return rows like the prediction's, with a 1 for the class."""
     return xpx.one_hot(classes, prediction.shape[-1], dtype=prediction.dtype, xp=xp)
@@ -158,6 +196,7 @@ def _mean_over_units(losses: Array, xp: Namespace) -> Array:
 
 LOSSES: dict[str, type[Loss]] = {
     "mse": MeanSquaredError,
+    "bce": BinaryCrossentropy,
     "mean_squared_error": MeanSquaredError,
     "binary_crossentropy": BinaryCrossentropy,
     "categorical_crossentropy": CategoricalCrossentropy,
@@ -165,10 +204,16 @@ LOSSES: dict[str, type[Loss]] = {
 }
 
 
+# Keras takes the names of the classes too, and the short names in capitals.
+OTHER_NAMES = {kind.__name__: kind for kind in LOSSES.values()} | {
+    name.upper(): LOSSES[name] for name in ("mse", "bce")
+}
+
+
 def get(loss: str | Loss) -> Loss:
     """Return the loss of that name with its defaults, or the loss itself."""
     if isinstance(loss, Loss):
         return loss
-    if isinstance(loss, str) and loss in LOSSES:
-        return LOSSES[loss]()
+    if isinstance(loss, str) and (kind := LOSSES.get(loss) or OTHER_NAMES.get(loss)):
+        return kind()
     raise ValueError(f"loss must be one of {', '.join(LOSSES)} or a Loss, got {loss!r}")

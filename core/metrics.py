@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 Array = Any
@@ -32,10 +34,50 @@ METRICS: dict[str, Metric] = {"accuracy": accuracy}
 METRICS["acc"] = accuracy
 
 
-def get(metric: str | Metric) -> tuple[str, Metric]:
-    """Return a metric's name in the history, and the metric."""
+def get(metric: str | Callable[..., Array]) -> tuple[str, Metric]:
+    """Return a metric's name in the history, and the metric.
+
+    A function takes targets, predictions and, if it wants it, their namespace `xp`, and returns a value for every example.
+    """
     if callable(metric):
-        return getattr(metric, "__name__", "metric"), metric
-    if metric in METRICS:
-        return metric, METRICS[metric]
+        return getattr(metric, "__name__", "metric"), metric if _takes_namespace(metric) else _OfTwo(metric)
+    if isinstance(metric, str) and metric.lower() in METRICS:
+        return metric, METRICS[metric.lower()]
     raise ValueError(f"metric must be one of {', '.join(METRICS)} or a function, got {metric!r}")
+
+
+def get_all(metrics: Any) -> dict[str, Metric]:
+    """Return the metrics of `compile` by their names in the history."""
+    if not isinstance(metrics or [], (list, tuple)):
+        raise ValueError(f"metrics must be a list of names and functions, got {metrics!r}")
+    named = [get(metric) for metric in metrics or ()]
+    names = ["loss", *(name for name, _ in named)]
+    if twice := {name for name in names if names.count(name) > 1}:
+        raise ValueError(f"metrics and the loss need names of their own, got {', '.join(sorted(twice))} twice")
+    return dict(named)
+
+
+def _takes_namespace(function: Callable[..., Array]) -> bool:
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except ValueError:  # a function in C that does not tell
+        return False
+    return any(p.name == "xp" or p.kind is p.VAR_KEYWORD for p in parameters)
+
+
+@dataclass(frozen=True)
+class _OfTwo:
+    """A function of Keras's signature, `(y_true, y_pred)`, as a metric."""
+
+    function: Callable[[Array, Array], Array]
+
+    def __call__(self, target: Array, prediction: Array, *, xp: Namespace) -> Array:
+        values = self.function(target, prediction)
+        shape = tuple(getattr(values, "shape", ()))
+        if shape[:1] != prediction.shape[:1]:
+            name = getattr(self.function, "__name__", "metric")
+            raise ValueError(
+                f"{name} must return a value for each of {prediction.shape[0]} examples, got shape {shape}"
+            )
+        values = xp.astype(values, prediction.dtype)
+        return xp.mean(xp.reshape(values, (shape[0], -1)), axis=-1)

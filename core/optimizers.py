@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, SupportsFloat
 
 Array = Any
 Namespace = Any
@@ -12,6 +13,18 @@ Namespace = Any
 @dataclass(frozen=True)
 class Optimizer:
     """The interface of every optimizer: a description whose running averages travel beside it as `slots`."""
+
+    def _take_floats(self, *names: str) -> None:
+        """Make these fields Python's floats: a number of NumPy's would decide the dtype of what it is multiplied with."""
+        for name in names:
+            value = getattr(self, name)
+            try:
+                number = float(value) if isinstance(value, SupportsFloat) else math.nan
+            except (TypeError, ValueError):
+                number = math.nan
+            if not math.isfinite(number):
+                raise ValueError(f"{name} must be a finite number, got {value!r}")
+            object.__setattr__(self, name, number)
 
     @property
     def slot_count(self) -> int:
@@ -41,6 +54,7 @@ class SGD(Optimizer):
     nesterov: bool = False
 
     def __post_init__(self) -> None:
+        self._take_floats("learning_rate", "momentum")
         if not 0.0 <= self.momentum <= 1.0:
             raise ValueError(f"momentum must be between 0 and 1, got {self.momentum!r}")
 
@@ -73,6 +87,9 @@ class Adam(Optimizer):
     beta_1: float = 0.9
     beta_2: float = 0.999
     epsilon: float = 1e-7
+
+    def __post_init__(self) -> None:
+        self._take_floats("learning_rate", "beta_1", "beta_2", "epsilon")
 
     @property
     def slot_count(self) -> int:

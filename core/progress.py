@@ -32,7 +32,7 @@ class EpochProgress:
                 columns = (
                     TextColumn(self.title),
                     BarColumn(),
-                    TextColumn("{task.description}"),
+                    TextColumn("{task.description}", markup=False),
                 )
                 self._bar = Progress(*columns, console=self._console, transient=True)
                 self._task = self._bar.add_task("", total=self.steps)

@@ -13,12 +13,13 @@ from core import config, losses, optimizers
 from core.batches import Batches, Stored, are_batches, on_disk
 from core.data import Examples, Execution, Form, check_rows, rows_at_once, slices
 from core.history import History, Logs, Tally
-from core.layers import Input, Layer, automatic_name
+from core.layers import Input, Layer, checked_name, features_of
 from core.losses import Loss
 from core.metrics import Metric
-from core.metrics import get as get_metric
+from core.metrics import get_all as get_metrics
 from core.network import Weights
 from core.optimizers import Optimizer
+from core.options import refuse_steps, refuse_with_batches, whole
 from core.progress import EpochProgress
 from core.step import State, objective
 from core.training import Trainer, compiled_forward
@@ -39,10 +40,14 @@ class Sequential:
     """
 
     def __init__(
-        self, layers: Sequence[Layer | Input] = (), name: str | None = None, *, backend: str | Backend | None = None
+        self,
+        layers: Sequence[Layer | Input] | None = None,
+        *,
+        name: str | None = None,
+        backend: str | Backend | None = None,
     ) -> None:
         self.backend = backends.get(backend)
-        self.name = name or automatic_name(self)
+        self.name = checked_name(self, name)
         self.dtype = config.floatx()
         self._layers: list[Layer] = []
         self._features: int | None = None
@@ -50,8 +55,23 @@ class Sequential:
         self._forward: Callable[[Weights, Array], Array] | None = None
         self._trainer: Trainer | None = None
         self._state: State | None = None
-        for layer in layers:
+        for layer in layers or ():
             self.add(layer)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what is copied and pickled: all but what is compiled, the optimizer's averages as NumPy arrays."""
+        averages = None
+        if self._state is not None:
+            slots = tuple(tuple(self.backend.to_numpy(array) for array in own) for own in self._state.slots)
+            averages = slots, self.backend.to_numpy(self._state.t)
+        return {**vars(self), "backend": self.backend.spec, "_forward": None, "_trainer": None, "_state": averages}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state, backend=backends.get(state["backend"]))
+        if state["_state"] is not None:
+            slots, t = state["_state"]
+            placed = tuple(tuple(self.backend.asarray(array, self.dtype) for array in own) for own in slots)
+            self._state = State((), placed, self.backend.asarray(t, self.dtype), ())
 
     # Building
 
@@ -71,13 +91,13 @@ class Sequential:
         if self._features is not None:
             self.build((None, self._features))
 
-    def build(self, input_shape: Sequence[int | None]) -> None:
-        """Draw the initial weights for inputs of shape (None, features)."""
-        features = input_shape[-1]
-        if features is None or (self._features is not None and features != self._features):
-            raise ValueError(
-                f"{self.name} takes {self._features or 'some number of'} features, got input shape {input_shape}"
-            )
+    def build(self, input_shape: Sequence[int | None] | None = None) -> None:
+        """Draw the initial weights for inputs of shape (None, features): by default what the Input says."""
+        features = self._features if input_shape is None else features_of(input_shape, self.name)
+        if features is None:
+            raise ValueError(f"{self.name} has no Input that says its number of features: build takes (None, features)")
+        if self._features not in (None, features):
+            raise ValueError(f"{self.name} takes {self._features} features, got input shape {input_shape}")
         self._features = features
         for layer in self._layers:
             layer.build(features, self.dtype)
@@ -87,6 +107,15 @@ class Sequential:
     def built(self) -> bool:
         """Whether every layer has its weights."""
         return bool(self._layers) and all(layer.variables.built for layer in self._layers)
+
+    @property
+    def trainable(self) -> bool:
+        """Whether any layer is trainable; that is said of each layer when it is made, and stays."""
+        return any(layer.trainable for layer in self._layers)
+
+    @trainable.setter
+    def trainable(self, value: bool) -> None:
+        raise AttributeError(f"{self.name} is trainable where its layers are: make them with trainable={bool(value)}")
 
     @property
     def layers(self) -> list[Layer]:
@@ -141,32 +170,28 @@ class Sequential:
         return output if self.backend.owns(x) else host.asarray(self.backend.to_numpy(output), copy=True)
 
     def predict(
-        self, x: Any, batch_size: int | None = None, verbose: int | str = 0, steps: int | None = None
+        self, x: Any, batch_size: int | None = None, verbose: int | str = 0, *, steps: int | None = None
     ) -> host.HostArray:
         """Return the network's output as a NumPy array.
 
         `batch_size` bounds the rows that are computed at once. Of batches, `steps` are taken, by default all.
         """
-        size = None if batch_size is None else _whole("batch_size", batch_size)
+        size = None if batch_size is None else whole("batch_size", batch_size)
         if on_disk(x) or are_batches(x):
             with closing(self._source((x,), None, "steps", steps).parts(size)) as parts:
                 outputs = [self._output(self._built_for(part.batch[0])) for part in parts]
         else:
-            _refuse_steps("steps", steps)
+            refuse_steps("steps", steps)
             rows = self._rows(x)
             n, size = rows.shape[0], size or rows_at_once(rows.shape[1])
             outputs = [self._output(rows[part, ...]) for part in slices(n, size)] if n > size else [self._output(rows)]
         return host.concatenate(outputs)
 
     def compile(
-        self, optimizer: str | Optimizer, loss: str | Loss, metrics: Sequence[str | Metric] | None = None
+        self, optimizer: str | Optimizer, loss: str | Loss, *, metrics: Sequence[str | Metric] | None = None
     ) -> None:
         """Choose what `fit` minimises and how, and what else it reports. Forgets the optimizer's running averages."""
-        named = [get_metric(metric) for metric in metrics or ()]
-        names = ["loss", *(name for name, _ in named)]
-        if twice := {name for name in names if names.count(name) > 1}:
-            raise ValueError(f"metrics and the loss need names of their own, got {', '.join(sorted(twice))} twice")
-        self._compiled = _Compiled(losses.get(loss), optimizers.get(optimizer), dict(named))
+        self._compiled = _Compiled(losses.get(loss), optimizers.get(optimizer), get_metrics(metrics))
         self._trainer, self._state = None, None
 
     def fit(
@@ -176,6 +201,7 @@ class Sequential:
         batch_size: int | None = None,
         epochs: int = 1,
         verbose: int | str = "auto",
+        *,
         validation_split: float = 0.0,
         validation_data: Any = None,
         shuffle: bool = True,
@@ -193,16 +219,17 @@ class Sequential:
 
         With x, y or sample_weight on disk, shuffling is in constant memory, and not as thorough: see `Stored.executions`.
         Batches bring their own y, weights and size, and are trained on in the order in which they come. An epoch is one pass
-        through them or `steps_per_epoch` batches, and the next goes on behind these. Likewise `validation_steps`.
+        through them or `steps_per_epoch` batches, and the next goes on behind these. Of validation's, `validation_steps` are
+        taken, the same first ones every time where they can be passed through again.
         """
-        steps = None if steps_per_execution is None else _whole("steps_per_execution", steps_per_execution)
-        epochs = _whole("epochs", epochs, least=0)
+        steps = None if steps_per_execution is None else whole("steps_per_execution", steps_per_execution)
+        epochs = whole("epochs", epochs, least=0)
         verbose = 1 if verbose == "auto" else int(verbose)
         if are_batches(x):
-            _refuse_with_batches(
+            refuse_with_batches(
                 y=y, batch_size=batch_size, sample_weight=sample_weight, validation_split=validation_split or None
             )
-        batch_size = _whole("batch_size", 32 if batch_size is None else batch_size)
+        batch_size = whole("batch_size", 32 if batch_size is None else batch_size)
         source, validation = self._examples((x, y, sample_weight), "steps_per_epoch", steps_per_epoch), None
         if validation_data is not None:
             validation = self._validation(validation_data, validation_steps)
@@ -232,6 +259,7 @@ class Sequential:
         y: Any = None,
         batch_size: int | None = None,
         verbose: int | str = 0,
+        *,
         sample_weight: Any = None,
         return_dict: bool = False,
         steps: int | None = None,
@@ -241,8 +269,8 @@ class Sequential:
         Of batches, `steps` are taken, by default all.
         """
         if are_batches(x):
-            _refuse_with_batches(y=y, batch_size=batch_size, sample_weight=sample_weight)
-        size = None if batch_size is None else _whole("batch_size", batch_size)
+            refuse_with_batches(y=y, batch_size=batch_size, sample_weight=sample_weight)
+        size = None if batch_size is None else whole("batch_size", batch_size)
         logs = self._evaluate(self._examples((x, y, sample_weight), "steps", steps), size)
         if return_dict:
             return logs
@@ -271,7 +299,7 @@ class Sequential:
         loss = self._chosen().loss
         if are_batches(given[0]) or any(on_disk(array) for array in given):
             return self._source(given, loss, option, steps)
-        _refuse_steps(option, steps)
+        refuse_steps(option, steps)
         examples = Examples.of(*given, self._form(loss))
         self._built_for(examples.batch[0])
         return examples
@@ -280,8 +308,8 @@ class Sequential:
         """Return what is read as it is needed: without a loss, inputs alone."""
         form = self._form(loss)
         if are_batches(given[0]):
-            return Batches(given[0], form, None if steps is None else _whole(option, steps))
-        _refuse_steps(option, steps)
+            return Batches(given[0], form, None if steps is None else whole(option, steps))
+        refuse_steps(option, steps)
         stored = Stored.of(given, form)
         self._built_for(stored.arrays[0])
         return stored
@@ -361,21 +389,3 @@ class _Compiled(NamedTuple):
     loss: Loss
     optimizer: Optimizer
     metrics: dict[str, Metric]
-
-
-def _refuse_with_batches(**options: Any) -> None:
-    """Refuse what batches bring themselves."""
-    given = [name for name, value in options.items() if value is not None]
-    if given:
-        raise ValueError(f"x gives batches, which leave no room for {' and '.join(given)}")
-
-
-def _refuse_steps(option: str, steps: int | None) -> None:
-    if steps is not None:
-        raise ValueError(f"{option} is for batches; arrays are taken as a whole")
-
-
-def _whole(name: str, value: int, least: int = 1) -> int:
-    if not isinstance(value, int) or value < least:
-        raise ValueError(f"{name} must be a {'positive ' if least else ''}whole number, got {value!r}")
-    return value

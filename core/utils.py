@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from backends import host
+from core.options import whole
 
 
 def set_random_seed(seed: int) -> None:
@@ -10,4 +11,4 @@ def set_random_seed(seed: int) -> None:
 
     The draws are made on the host, so one seed gives the same start and the same batches on every backend.
     """
-    host.set_seed(seed)
+    host.set_seed(whole("seed", seed, least=0))

@@ -20,6 +20,10 @@ class Variables:
         self.features: int | None = None
         self.dtype: str | None = None
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what is copied and pickled: the arrays as NumPy's."""
+        return {**vars(self), "_arrays": tuple(self.numpy()), "_backend": None}
+
     @property
     def built(self) -> bool:
         """Whether the layer has its weights (a layer without any is built too)."""

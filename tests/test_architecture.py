@@ -55,7 +55,7 @@ ARROWS = {
     "backends.strict": {"backends.base", "array_api_strict", "numpy"},
     **dict.fromkeys(sorted(MATHEMATICS), MATHEMATICS | STANDARD),
     "core.initializers": {"backends.host"},
-    "core.utils": {"backends.host"},
+    "core.utils": {"backends.host", "core.options"},
     "core.datasets": {"backends.host"},
     "core.variables": {"backends", "backends.host"},
     "core.layers": {"backends", "backends.host", "core.*"},

@@ -28,7 +28,7 @@ def learn(backend, data, dtype, seed=7, copy=lambda data: data):
     else:
         layers, loss, epochs = (Dense(25, "relu"), Dense(10, "softmax")), "sparse_categorical_crossentropy", 2
     model = Sequential(layers, backend=backend)
-    model.compile(Adam(0.01), loss, ["accuracy"])
+    model.compile(Adam(0.01), loss, metrics=["accuracy"])
     return model.fit(x, y, epochs=epochs, verbose=0).history, model
 
 

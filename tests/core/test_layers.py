@@ -37,7 +37,7 @@ def test_dense_is_the_activation_of_x_w_plus_b(name, use_bias, generator, backen
 
 @pytest.mark.parametrize("units", [0, -1, 2.0, "3", None])
 def test_dense_refuses_units_that_are_no_positive_whole_number(units):
-    with pytest.raises(ValueError, match="Dense takes a positive number of units, got"):
+    with pytest.raises(ValueError, match="units of Dense must be a positive whole number, got"):
         Dense(units)
 
 

@@ -86,6 +86,50 @@ def test_calling_a_loss_gives_the_mean_over_the_batch():
     assert (np.shape(mean), float(mean)) == ((), (0.5 + 10.0) / 2)
 
 
+# What Keras 3.15.1 gives; a list, a missing last axis and class numbers that are real numbers are taken there too.
+CALLED_IN_KERAS = [
+    (MeanSquaredError(), [0, 1, 1], [[0.2], [0.7], [0.4]], 0.1633),
+    (MeanSquaredError(), [[0], [1], [1]], [0.2, 0.7, 0.4], 0.1633),
+    (MeanSquaredError(), np.zeros((2, 2, 3)), np.arange(12.0).reshape(2, 2, 3), 42.1667),
+    (BinaryCrossentropy(), [0, 1, 1], [[0.2], [0.7], [0.4]], 0.4987),
+    (BinaryCrossentropy(), [0.0, 1.0, 1.0], [0.2, 0.7, 0.4], 0.4987),
+    (CategoricalCrossentropy(), [0, 1, 0], [0.2, 0.7, 0.1], 0.3567),
+    (SparseCategoricalCrossentropy(), [[0], [2]], [[0.2, 0.5, 0.3], [0.1, 0.2, 0.7]], 0.9831),
+    (SparseCategoricalCrossentropy(), [0.0, 2.0], [[0.2, 0.5, 0.3], [0.1, 0.2, 0.7]], 0.9831),
+]
+
+
+@pytest.mark.parametrize(("loss", "y", "p", "value"), CALLED_IN_KERAS)
+def test_a_loss_called_on_lists_or_arrays_gives_what_it_gives_in_keras(backend, loss, y, p, value):
+    assert float(loss(y, p)) == pytest.approx(value, abs=1e-4)
+    for target in (backend.asarray(y), np.asarray(y).tolist()):
+        assert float(backend.to_numpy(loss(target, backend.asarray(p)))) == pytest.approx(value, abs=1e-4)
+
+
+def test_a_loss_can_be_called_in_a_function_that_is_compiled(backend):
+    loss = backend.compile(lambda y, p: SparseCategoricalCrossentropy()(y, p))
+    y, p = backend.asarray([[0.0], [2.0]]), backend.asarray([[0.2, 0.5, 0.3], [0.1, 0.2, 0.7]])
+    assert float(backend.to_numpy(loss(y, p))) == pytest.approx(0.9831, abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("loss", "y", "p", "message"),
+    [
+        (MeanSquaredError(), [0, 1], [[0.2], [0.7], [0.4]], r"targets of shape \(3, 1\) for .* \(3, 1\), got \(2,\)"),
+        (MeanSquaredError(), [[0], [1]], [[0.2, 0.1], [0.7, 0.2]], r"targets of shape \(2, 2\) for .*, got \(2, 1\)"),
+        (CategoricalCrossentropy(), [0, 1], [[0.2, 0.8], [0.7, 0.3]], r"targets of shape \(2, 2\) for .*, got \(2,\)"),
+        (SparseCategoricalCrossentropy(), np.eye(2), np.eye(2), r"targets of shape \(2,\) for .*, got \(2, 2\)"),
+        (SparseCategoricalCrossentropy(), [0, 2], np.eye(2), "class numbers from 0 to 1, got 0 to 2"),
+        (SparseCategoricalCrossentropy(), [-1, 1], np.eye(2), "class numbers from 0 to 1, got -1 to 1"),
+        (SparseCategoricalCrossentropy(), [0.5, 1.0], np.eye(2), "class numbers from 0 to 1, got 0.5 to 1.0"),
+        (SparseCategoricalCrossentropy(), [0.0, np.nan], np.eye(2), "class numbers from 0 to 1, got nan to nan"),
+    ],
+)
+def test_a_loss_called_on_what_does_not_fit_says_so_in_a_sentence(loss, y, p, message):
+    with pytest.raises(ValueError, match=message):
+        loss(y, p)
+
+
 @pytest.mark.parametrize(
     ("loss", "y", "p", "value"),
     [
@@ -126,7 +170,9 @@ def test_a_hopelessly_wrong_logit_still_learns():
 
 def test_a_loss_is_found_by_its_name_with_its_defaults():
     assert {name: losses.get(name) for name in losses.LOSSES} == {name: kind() for name, kind in losses.LOSSES.items()}
-    assert losses.get("mse") == losses.get("mean_squared_error")
+    assert losses.get("mse") == losses.get("mean_squared_error") == losses.get("MSE") == losses.get("MeanSquaredError")
+    assert losses.get("bce") == losses.get("BCE") == losses.get("BinaryCrossentropy") == BinaryCrossentropy()
+    assert losses.get("SparseCategoricalCrossentropy") == SparseCategoricalCrossentropy()
 
 
 def test_a_loss_is_taken_as_it_is():
@@ -136,7 +182,7 @@ def test_a_loss_is_taken_as_it_is():
 
 @pytest.mark.parametrize("unknown", ["hinge", None, 3, MeanSquaredError])
 def test_an_unknown_loss_is_refused(unknown):
-    with pytest.raises(ValueError, match=r"loss must be one of mse, mean_squared_error, .* or a Loss, got"):
+    with pytest.raises(ValueError, match=r"loss must be one of mse, bce, mean_squared_error, .* or a Loss, got"):
         losses.get(unknown)
 
 

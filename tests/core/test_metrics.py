@@ -48,7 +48,7 @@ def test_accuracy_is_the_same_for_class_numbers_columns_and_one_hot_rows(n, unit
         np.testing.assert_array_equal(metrics.accuracy(target, scores, xp=xp), expected)
 
 
-@pytest.mark.parametrize("name", ["accuracy", "acc"])
+@pytest.mark.parametrize("name", ["accuracy", "acc", "Accuracy"])
 def test_a_metric_keeps_the_name_it_was_asked_for_by(name):
     assert metrics.get(name) == (name, metrics.accuracy)
 
@@ -60,7 +60,13 @@ def test_a_function_is_a_metric_under_its_own_name():
     assert metrics.get(right_enough) == ("right_enough", right_enough)
 
 
-@pytest.mark.parametrize("unknown", ["auc", "", None, 3])
+@pytest.mark.parametrize("unknown", ["auc", "", None, 3, ["accuracy"]])
 def test_an_unknown_metric_is_refused(unknown):
     with pytest.raises(ValueError, match="metric must be one of accuracy, acc or a function, got"):
         metrics.get(unknown)
+
+
+@pytest.mark.parametrize("wrong", ["accuracy", {"a": "accuracy"}, metrics.accuracy, 3])
+def test_metrics_that_are_no_list_are_refused(wrong):
+    with pytest.raises(ValueError, match="metrics must be a list of names and functions, got"):
+        metrics.get_all(wrong)

@@ -52,6 +52,13 @@ def test_adapting_again_forgets_the_first_data():
     np.testing.assert_array_equal(layer([[1.0], [3.0]]), [[-1.0], [1.0]])
 
 
+def test_adapting_again_is_to_as_many_features():
+    layer = Normalization(name="norm")
+    layer.adapt(np.ones((3, 2)))
+    with pytest.raises(ValueError, match="norm was built for 2 features, got 4"):
+        layer.adapt(np.ones((3, 4)))
+
+
 def test_normalization_adapts_to_arrays_of_the_backend_in_use(backend, monkeypatch):
     monkeypatch.setenv("ARRAY_BACKEND", backend.spec)
     layer = Normalization()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import fields
 
 import numpy as np
 import pytest
@@ -22,7 +23,8 @@ def take_steps(optimizer, w, gradients):
     """Return the weights after a step along each gradient."""
     slots = (np.zeros_like(w),) * optimizer.slot_count
     for t, g in enumerate(gradients, start=1):
-        w, slots = optimizer.update(w, g, slots, optimizer.step_sizes(np.asarray(float(t)), xp=xp), xp=xp)
+        alpha = optimizer.step_sizes(np.asarray(t, w.dtype), xp=xp)
+        w, slots = optimizer.update(w, g, slots, alpha, xp=xp)
         assert len(slots) == optimizer.slot_count
     return w
 
@@ -118,7 +120,27 @@ def test_an_unknown_optimizer_is_refused(unknown):
         optimizers.get(unknown)
 
 
-@pytest.mark.parametrize("momentum", [-0.1, 1.1, math.nan])
+@pytest.mark.parametrize("number", [np.float64(0.25), np.float32(0.25), np.array(0.25), np.int64(3), 3])
+def test_numbers_of_numpy_become_pythons_and_decide_no_dtype(number):
+    for optimizer in (SGD(number), Adam(number), Adam(0.1, np.float64(0.5), np.float32(0.5), np.array(1e-7))):
+        assert {type(getattr(optimizer, field.name)) for field in fields(optimizer)} <= {float, bool}
+        assert take_steps(optimizer, np.ones(2, "float32"), [np.ones(2, "float32")]).dtype == "float32"
+
+
+WRONG_NUMBERS = [None, "0.1", [0.1], np.ones(2), 1j, math.nan, math.inf]
+
+
+@pytest.mark.parametrize("wrong", WRONG_NUMBERS, ids=repr)
+def test_what_is_no_finite_number_is_refused_by_name(wrong):
+    for make in (SGD, Adam):
+        with pytest.raises(ValueError, match=r"^learning_rate must be a finite number, got"):
+            make(learning_rate=wrong)
+    for name in ("beta_1", "beta_2", "epsilon"):
+        with pytest.raises(ValueError, match=rf"^{name} must be a finite number, got"):
+            Adam(**{name: wrong})
+
+
+@pytest.mark.parametrize("momentum", [-0.1, 1.1])
 def test_a_momentum_that_would_not_decay_is_refused(momentum):
     with pytest.raises(ValueError, match="momentum must be between 0 and 1, got"):
         SGD(momentum=momentum)

@@ -24,7 +24,7 @@ def programs_are_kept(tmp_path_factory: pytest.TempPathFactory) -> None:
 def make_coffee_net(on, optimizer="adam", loss="binary_crossentropy", metrics=(), seed=1) -> Sequential:
     utils.set_random_seed(seed)
     model = Sequential([Input((2,)), Dense(3, "sigmoid"), Dense(1, "sigmoid")], backend=on)
-    model.compile(optimizer, loss, list(metrics))
+    model.compile(optimizer, loss, metrics=list(metrics))
     return model
 
 

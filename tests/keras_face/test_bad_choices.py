@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from core import Dense, Sequential
+from core import Dense, Sequential, utils
 
 X = np.random.default_rng(0).normal(size=(70, 2))
 Y = (X[:, 0] > 0).astype(float)
@@ -27,6 +27,18 @@ def test_an_option_of_fit_that_makes_no_sense_is_refused_by_name(numpy_net, opti
     with pytest.raises((ValueError, TypeError), match=option):
         model.fit(X, Y, verbose=0, **{option: value})
     assert all(np.array_equal(a, b) for a, b in zip(model.get_weights(), before, strict=True))
+
+
+def test_numbers_of_numpy_are_taken_as_the_numbers_that_they_are(numpy_net):
+    model, same = numpy_net(), numpy_net()
+    counts = {"batch_size": 8, "epochs": 2, "steps_per_execution": 3}
+    given = {name: np.int64(count) for name, count in counts.items()}
+    history = model.fit(X, Y, **given, validation_split=np.float32(0.25), shuffle=False, verbose=0).history
+    assert history == same.fit(X, Y, **counts, validation_split=0.25, shuffle=False, verbose=0).history
+    np.testing.assert_array_equal(model.predict(X, batch_size=np.uint8(8)), same.predict(X, batch_size=8))
+    batches = [(X, Y)] * 3
+    assert model.evaluate(iter(batches), steps=np.int32(2)) == same.evaluate(iter(batches), steps=2)
+    assert Dense(np.int64(3)) == Dense(3)
 
 
 @pytest.mark.parametrize("use", ["predict", "evaluate"])
@@ -81,8 +93,38 @@ UNKNOWN = [
 
 @pytest.mark.parametrize(("choices", "message"), UNKNOWN)
 def test_an_unknown_choice_is_refused_with_those_that_there_are(choices, message):
+    optimizer, loss, *metrics = choices
     with pytest.raises(ValueError, match=message):
-        Sequential([Dense(1)]).compile(*choices)
+        Sequential([Dense(1)]).compile(optimizer, loss, metrics=metrics[0] if metrics else None)
+
+
+OUT_OF_PLACE = {
+    "Sequential": lambda model: Sequential([], "name"),
+    "compile": lambda model: model.compile("sgd", "mse", ["accuracy"]),
+    "fit": lambda model: model.fit(X, Y, 32, 1, 0, 0.2),
+    "evaluate": lambda model: model.evaluate(X, Y, 32, 0, Y),
+    "predict": lambda model: model.predict(X, 32, 0, 1),
+}
+
+
+@pytest.mark.parametrize("use", OUT_OF_PLACE.values(), ids=OUT_OF_PLACE)
+def test_what_has_another_place_in_keras_is_given_by_name(numpy_net, use):
+    with pytest.raises(TypeError, match="positional argument"):
+        use(numpy_net())
+
+
+@pytest.mark.parametrize("wrong", [None, "1", 1.5, -1])
+def test_a_seed_is_a_whole_number(wrong):
+    with pytest.raises(ValueError, match="seed must be a whole number, got"):
+        utils.set_random_seed(wrong)
+
+
+def test_a_model_is_told_that_its_layers_are_trainable_or_not():
+    model = Sequential([Dense(1), Dense(1, trainable=False)], name="net")
+    assert model.trainable
+    assert not Sequential([Dense(1, trainable=False)]).trainable
+    with pytest.raises(AttributeError, match="net is trainable where its layers are: make them with trainable=False"):
+        model.trainable = False
 
 
 def test_a_compile_that_fails_leaves_the_model_as_it_was_compiled(numpy_net):

@@ -46,6 +46,13 @@ def assert_same(weights, expected, **tolerance):
 # Steps
 
 
+def test_a_learning_rate_of_numpy_trains_as_the_number_that_it_is(coffee_net, roasts):
+    config.set_floatx("float32")
+    model, same = coffee_net(optimizers.Adam(np.float64(0.01))), coffee_net(optimizers.Adam(0.01))
+    assert model.fit(*roasts, shuffle=False, verbose=0).history == same.fit(*roasts, shuffle=False, verbose=0).history
+    assert {weight.dtype.name for weight in model.get_weights()} == {"float32"}
+
+
 def test_an_epoch_is_a_step_on_every_32_rows_and_one_on_the_rest(coffee_net, roasts):
     model, adam = coffee_net(optimizers.Adam(0.01)), optimizers.Adam(0.01)
     expected, seen = train_by_hand(model, adam, "binary_crossentropy", *roasts, in_order(70))

@@ -48,6 +48,20 @@ def test_a_function_is_a_metric_under_its_name(numpy_net, roasts):
     assert history["share_of_ones"] == [pytest.approx(roasts[1].mean())]
 
 
+def test_a_function_of_keras_signature_is_a_metric_too(coffee_net, roasts):
+    def near(y_true, y_pred):
+        return abs(y_true - y_pred) < 0.5
+
+    history = coffee_net(NEVER, metrics=["accuracy", near]).fit(*roasts, verbose=0).history
+    assert history["near"] == pytest.approx(history["accuracy"])
+
+
+@pytest.mark.parametrize("value", [lambda y_true, y_pred: 0.0, lambda y_true, y_pred: y_pred[0, :]])
+def test_a_metric_without_a_value_for_each_example_says_so(numpy_net, roasts, value):
+    with pytest.raises(ValueError, match=r"<lambda> must return a value for each of \d+ examples, got shape"):
+        numpy_net(metrics=[value]).evaluate(*roasts)
+
+
 @pytest.mark.parametrize("targets", ["sparse_categorical_crossentropy", "categorical_crossentropy"])
 def test_accuracy_counts_the_classes_that_are_right(backend, generator, targets):
     x, classes = generator.normal(size=(50, 4)), generator.integers(0, 3, 50)
@@ -100,11 +114,11 @@ def test_beside_validation_data_a_split_is_ignored_as_in_keras(numpy_net, roasts
 # Sample weights
 
 
-def test_weighted_losses_are_divided_by_the_examples_and_weighted_metrics_by_the_weights(coffee_net, roasts, generator):
+def test_the_loss_is_weighted_and_divided_by_the_examples_and_metrics_are_not_weighted(coffee_net, roasts, generator):
     model, weights = coffee_net(NEVER, metrics=["accuracy"]), generator.uniform(0.0, 3.0, 70)
     loss, right = values_of(model, *roasts)
     expected = {
-        "accuracy": pytest.approx((weights * right).sum() / weights.sum(), rel=1e-5),
+        "accuracy": pytest.approx(right.mean(), rel=1e-5),
         "loss": pytest.approx((weights * loss).sum() / 70, rel=1e-5),
     }
     history = model.fit(*roasts, sample_weight=weights, validation_data=(*roasts, weights), verbose=0).history
@@ -135,9 +149,29 @@ def test_weights_follow_their_examples_when_these_are_shuffled_and_split(coffee_
     assert history["val_loss"] == [pytest.approx((weights * loss)[52:].mean(), rel=1e-5)]
 
 
-def test_weights_that_are_all_zero_give_zeros(coffee_net, roasts):
-    history = coffee_net(metrics=["accuracy"]).fit(*roasts, sample_weight=np.zeros(70), verbose=0).history
-    assert history == {"accuracy": [0.0], "loss": [0.0]}
+def test_weights_give_the_loss_and_the_accuracy_that_they_give_in_keras(backend):
+    model = Sequential([Input((1,)), Dense(1, "sigmoid")], backend=backend)
+    model.set_weights([[[1.0]], [0.0]])
+    model.compile(NEVER, "binary_crossentropy", metrics=["accuracy"])
+    x, y, weights = np.array([[1.0], [1.0], [1.0], [-1.0]]), np.ones((4, 1)), np.array([1.0, 1.0, 1.0, 9.0])
+    expected = [pytest.approx(3.1898, abs=1e-4), 0.75]  # Keras 3.15.1
+    assert model.evaluate(x, y, sample_weight=weights) == expected
+    history = model.fit(x, y, sample_weight=weights, validation_data=(x, y, weights), verbose=0).history
+    assert [history[name][0] for name in ("loss", "accuracy")] == expected
+    assert [history[name][0] for name in ("val_loss", "val_accuracy")] == expected
+
+
+@pytest.mark.parametrize("on_backend", [False, True], ids=["host", "backend"])
+def test_weights_may_be_a_column(backend, coffee_net, roasts, on_backend):
+    weights = np.linspace(0.0, 2.0, 70)
+    column = backend.asarray(weights[:, None]) if on_backend else weights[:, None]
+    model = coffee_net()
+    assert model.evaluate(*roasts, sample_weight=column) == model.evaluate(*roasts, sample_weight=weights)
+
+
+def test_weights_that_are_all_zero_give_a_loss_of_zero(coffee_net, roasts):
+    history = coffee_net().fit(*roasts, sample_weight=np.zeros(70), verbose=0).history
+    assert history == {"loss": [0.0]}
 
 
 # Evaluate

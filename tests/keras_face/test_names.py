@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import operator
 
 import numpy as np
@@ -26,6 +27,11 @@ MODULES = {name.partition(".")[0] for name in NAMES.split()} - {"Sequential", "I
 @pytest.mark.parametrize("name", NAMES.split())
 def test_a_script_finds_what_it_found_in_keras(name):
     assert callable(operator.attrgetter(name)(keras))
+
+
+@pytest.mark.parametrize("module", sorted(MODULES))
+def test_a_module_of_keras_is_a_module_here(module):
+    assert importlib.import_module(f"core.{module}") is getattr(keras, module)
 
 
 @pytest.mark.parametrize("name", [*ALL, *sorted(MODULES)])

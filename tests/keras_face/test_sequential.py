@@ -59,11 +59,37 @@ def test_an_input_without_a_number_of_features_leaves_the_model_to_be_built_late
     assert model.predict(np.zeros((1, 7))).shape == (1, 2)
 
 
-@pytest.mark.parametrize("shape", [(None, 3), (None, None)])
-def test_a_model_for_two_features_is_not_built_for_others(shape):
+def test_a_model_for_two_features_is_not_built_for_others():
     model = Sequential([Input((2,)), Dense(1)])
     with pytest.raises(ValueError, match="takes 2 features, got input shape"):
-        model.build(shape)
+        model.build((None, 3))
+
+
+def test_a_model_with_an_input_is_built_without_a_shape_and_one_without_is_not():
+    model = Sequential([Input((2,)), Dense(1)])
+    model.build()
+    assert model.built
+    with pytest.raises(ValueError, match=r"net has no Input that says .*: build takes \(None, features\)"):
+        Sequential([Dense(1)], name="net").build()
+
+
+@pytest.mark.parametrize("shape", [(None, 2), [7, np.int64(2)], 2])
+def test_a_layer_is_built_for_a_shape_or_a_number_of_features(shape):
+    layer = Dense(3)
+    layer.build(shape)
+    assert [weight.shape for weight in layer.get_weights()] == [(2, 3), (3,)]
+
+
+@pytest.mark.parametrize("shape", [(None, None), (2,), (None, 2, 2), (None, 2.0), "2", 0])
+def test_what_is_no_shape_of_inputs_builds_nothing(shape):
+    for part in (Dense(1, name="part"), Sequential([Dense(1)], name="part")):
+        with pytest.raises(ValueError, match=r"part is built for inputs of shape \(None, features\), got"):
+            part.build(shape)
+        assert not part.get_weights()
+
+
+def test_no_layers_at_all_are_an_empty_model():
+    assert Sequential(None).layers == Sequential([]).layers == []
 
 
 def test_a_layer_keeps_the_weights_it_came_with():
@@ -104,7 +130,7 @@ def test_a_stack_that_is_not_one_is_refused(parts):
         Sequential(layers)
 
 
-@pytest.mark.parametrize("shape", [(), (2, 3)])
+@pytest.mark.parametrize("shape", [(), (2, 3), 2, (2.0,), None, ("2",), (0,)])
 def test_an_input_has_one_axis(shape):
     with pytest.raises(ValueError, match="the shape of one example"):
         Input(shape=shape)
@@ -112,7 +138,7 @@ def test_an_input_has_one_axis(shape):
 
 @pytest.mark.parametrize("units", [0, -1, 2.5, "3", None])
 def test_a_layer_has_a_positive_number_of_units(units):
-    with pytest.raises(ValueError, match="positive number of units, got"):
+    with pytest.raises(ValueError, match="units of Dense must be a positive whole number, got"):
         Dense(units)
 
 
@@ -125,6 +151,13 @@ def test_names_are_numbered_and_unique():
     assert len(set(names)) == 6
     stems = ["dense", "dense", "activation", "normalization", "sequential", "sequential"]
     assert [name.rstrip("0123456789").rstrip("_") for name in names] == stems
+
+
+@pytest.mark.parametrize("name", ["a/b", 3])
+def test_a_name_is_a_string_without_a_slash(name):
+    for make in (lambda: Dense(1, name=name), lambda: Sequential(name=name)):
+        with pytest.raises(ValueError, match=r"the name of .* must be a string without '/', got"):
+            make()
 
 
 def test_given_names_are_kept():
@@ -183,6 +216,13 @@ def test_the_summary_shows_every_layer_and_the_totals(capsys):
     assert 'Model: "coffee"' in text
     for line in ("Total params: 18 (72.00 B)", "Trainable params: 13 (52.00 B)", "Non-trainable params: 5 (20.00 B)"):
         assert line in text
+
+
+def test_the_summary_shows_names_as_they_are(capsys):
+    Sequential([Dense(1, name="[bold]first")], name="[red]net").summary()
+    text = capsys.readouterr().out
+    assert "[red]net" in text
+    assert "[bold]first" in text
 
 
 def test_the_summary_of_a_model_that_is_not_built_has_question_marks():

@@ -83,7 +83,7 @@ class Dataset:
     """Batches as a keras.utils.PyDataset has them: by number, whatever the number."""
 
     def __init__(self, *arrays, size=32):
-        self._batches, self.ends = list(in_batches(*arrays, size=size)), 0
+        self._batches, self.events = list(in_batches(*arrays, size=size)), []
 
     def __len__(self):
         return len(self._batches)
@@ -91,8 +91,11 @@ class Dataset:
     def __getitem__(self, number):
         return self._batches[number % len(self._batches)]
 
+    def on_epoch_begin(self):
+        self.events.append("begin")
+
     def on_epoch_end(self):
-        self.ends += 1
+        self.events.append("end")
 
 
 # What is what
@@ -153,7 +156,7 @@ def test_class_numbers_on_disk_are_taken_and_checked(backend, generator):
     for place in (lambda array: array, OnDisk):
         utils.set_random_seed(1)
         model = Sequential([Dense(3, "softmax")], backend=backend)
-        model.compile("sgd", "sparse_categorical_crossentropy", ["accuracy"])
+        model.compile("sgd", "sparse_categorical_crossentropy", metrics=["accuracy"])
         history = model.fit(place(x), place(y), batch_size=4, shuffle=False, verbose=0).history
         results.append([*model.get_weights(), *history.values()])
     same(*results)
@@ -304,11 +307,43 @@ def test_the_first_batch_builds_the_model(backend, roasts):
         assert model.get_weights()[0].shape == (2, 1)
 
 
-def test_an_epoch_is_one_pass_and_tells_where_it_ends(numpy_net, roasts):
-    again, dataset = Again(*roasts), Dataset(*roasts)
-    for given in (again, dataset):
-        numpy_net().fit(given, epochs=3, verbose=0)
-    assert (again.passes, dataset.ends) == (3, 3)
+def test_an_epoch_is_one_pass(numpy_net, roasts):
+    again = Again(*roasts)
+    numpy_net().fit(again, epochs=3, verbose=0)
+    assert again.passes == 3
+
+
+@pytest.mark.parametrize("steps", [None, 2, 5])
+def test_a_dataset_is_told_where_an_epoch_begins_and_where_it_ends(numpy_net, roasts, steps):
+    dataset, model = Dataset(*roasts), numpy_net()
+    model.fit(dataset, epochs=3, steps_per_epoch=steps, verbose=0)
+    assert dataset.events == ["begin", "end"] * 3
+    for use in (model.evaluate, model.predict):
+        dataset.events.clear()
+        use(dataset, steps=steps)
+        assert dataset.events == ["begin", "end"]
+
+
+@pytest.mark.parametrize("kind", [Again, Dataset])
+def test_every_validation_is_on_the_same_first_batches(numpy_net, roasts, kind):
+    x, y = roasts
+    history = numpy_net("sgd").fit(
+        x, y, validation_data=kind(x, y, size=10), validation_steps=3, epochs=3, shuffle=False, verbose=0
+    )
+    expected = numpy_net("sgd").fit(x, y, validation_data=(x[:30], y[:30]), epochs=3, shuffle=False, verbose=0)
+    assert history.history["val_loss"] == pytest.approx(expected.history["val_loss"], rel=1e-6)
+
+
+def test_batches_of_torchs_loaders_which_are_lists_are_trained_on_judged_and_predicted(numpy_net, roasts):
+    data_of_torch = pytest.importorskip("torch.utils.data")
+    torch, model = pytest.importorskip("torch"), numpy_net()
+    x, y = map(torch.tensor, roasts)
+    both = data_of_torch.DataLoader(data_of_torch.TensorDataset(x, y), batch_size=32)
+    alone = data_of_torch.DataLoader(data_of_torch.TensorDataset(x), batch_size=32)
+    model.fit(both, verbose=0)
+    assert model.evaluate(both) == pytest.approx(model.evaluate(*roasts), rel=1e-6)
+    for given in (both, alone):
+        np.testing.assert_allclose(model.predict(given), model.predict(roasts[0]), rtol=1e-6)
 
 
 def test_with_steps_per_epoch_an_epoch_goes_on_where_the_last_one_stopped(numpy_net, roasts):
