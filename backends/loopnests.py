@@ -11,7 +11,6 @@ import functools
 import itertools
 import math
 import operator
-import threading
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -111,12 +110,13 @@ class Program(Loops):
         self._whole: Callable[..., Any] | None = None
         if all(pays(run[0]) for run in self._runs):
             rows = [
-                Given(f"address{i}", x, "step") for i, x in enumerate((*self.batch, *map(np.empty_like, self.output)))
+                Given(f"address{i}", x, "step")
+                for i, x in enumerate((*self.batch, *[np.empty(x.shape, x.dtype) for x in self.output]))
             ]
             nests, after = self._nests(self._runs, rows[: len(self.batch)]), rows[len(self.batch) :]
             for x, row in zip(self.output, after, strict=True):
                 copy = Call(replay.cast, [x], row.place, elementwise=True)
-                nests.append(Nest([copy], [row.place], [row, Given("block", self._block.whole)]))
+                nests.append(Nest([copy], [row.place], [*rows, Given("block", self._block.whole)]))
             self._whole = function(nests, [row.place[None] for row in rows], len(self.batch), steps=True)
 
     def run(self, over: tuple[Array, ...], data: tuple[Array, ...]) -> tuple[Array, ...]:
@@ -131,7 +131,8 @@ class Function(Loops):
     """A function, recorded as a step without a state: it reads its arguments where they are, and makes results of its own."""
 
     def __init__(self, step: Step, state: Tree, batch: tuple[Array, ...]) -> None:
-        self._lock = threading.Lock()  # there is one block
+        if not batch:
+            raise UnrecordableError("a function of no array")
         super().__init__(step, state, batch)
 
     def held(self, batch: tuple[Array, ...], library: Any) -> list[Array]:
@@ -145,7 +146,7 @@ class Function(Loops):
         """Return the function's results."""
         results = tuple([np.empty(x.shape, x.dtype) for x in self.output])
         given = *[np.asarray(x, order="C") for x in arguments], *results
-        with self._lock:
+        with self.lock:
             replay.make(replay.observed([bind(*given) for bind in self.program(apart=replay.watched())]))
         return results
 

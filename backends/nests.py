@@ -60,12 +60,14 @@ FUNCTIONS = {
     np.expm1: "math.expm1({0})",
     np.log: "math.log({0})",
     np.log1p: "math.log1p({0})",
-    np.logaddexp: "np.logaddexp({0}, {1})",
-    np.power: "{0} ** {1}",
+    np.logaddexp: "np.logaddexp(np.{dtype}({0}), np.{dtype}({1}))",
+    np.power: "np.{dtype}({0}) ** np.{dtype}({1})",
     np.sin: "math.sin({0})",
     np.tanh: "math.tanh({0})",
 }
 """What is a call for each number."""
+WRAPPING = (np.absolute, np.add, np.multiply, np.negative, np.square, np.subtract)
+"""Of whole numbers as wide as Numba's, which then takes it that none is too large."""
 REDUCED = (np.add, np.maximum, np.minimum, np.multiply)
 """By which numbers are reduced."""
 DTYPES = ("bool", "int32", "int64", "float32", "float64")
@@ -76,9 +78,13 @@ def pays(call: Call) -> bool:
     if not all(_is_plain(x) for x in (*call.reads, call.out)):
         return False
     if call.elementwise:
-        return call.function in ARITHMETIC or (call.function in FUNCTIONS and call.out.size <= FEW)
+        if call.function in WRAPPING:
+            return call.out.dtype.name != "int64"
+        few = call.out.size <= FEW and call.out.dtype.kind == "f"
+        return call.function in ARITHMETIC or (call.function in FUNCTIONS and few)
     if call.function is np.dot:
-        return call.inputs[0].size * call.out.shape[-1] <= PRODUCT
+        of_matrix = call.inputs[1].ndim == 2 and call.out.dtype.kind != "b"
+        return of_matrix and call.inputs[0].size * call.out.shape[-1] <= PRODUCT
     if isinstance(call.function, Reduction):
         return call.function.ufunc in REDUCED and call.function.dtype is None and call.inputs[0].size <= NUMBERS
     return False

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 import sys
+import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -67,7 +68,10 @@ class Recording(ABC):
         """Record a step; raise UnrecordableError where that cannot be done. `library` is NumPy or what has its functions."""
         self.state: list[Array] = [library.array(array, order="C") for array in leaves(state)]
         self.batch: list[Array] = self.held(batch, library)
+        self.lock = threading.Lock()  # there is one set of arrays
         after, output = step(rebuilt(state, map(tape.array, self.state)), tuple(map(tape.array, self.batch)))
+        if structure(after) != structure(state):
+            raise UnrecordableError("a state that does not keep its structure")
         final = [tape.plain(array) for array in leaves(after)]
         if [(x.shape, x.dtype) for x in final] != [(x.shape, x.dtype) for x in self.state]:
             raise UnrecordableError("a state that does not keep its shapes and dtypes")
@@ -77,7 +81,7 @@ class Recording(ABC):
                 tape.calls.append(tape.copy(x, library.empty(x.shape, x.dtype)))
                 x = tape.calls[-1].out
             self.output.append(x)
-        self.build(in_place(joined(tape.calls, self.output), self.state, final, self.output, tape.copy))
+        self.build(in_place(joined(tape.calls, [*self.output, *final]), self.state, final, self.output, tape.copy))
 
     def held(self, batch: tuple[Array, ...], library: Any) -> list[Array]:
         """Return the batch as arrays of which none shares memory with another."""
@@ -97,7 +101,7 @@ class Recording(ABC):
 
 
 Known = dict[Any, Recording | None]
-"""By the shapes and dtypes of state and batch: a step's recording, or None where it has none."""
+"""By the structure of the state, and the shapes and dtypes of state and batch: a step's recording, or None where it has none."""
 
 
 def fold(
@@ -114,24 +118,25 @@ def fold(
     `record` makes one of step, state and batch, and `library` is NumPy or what has its functions. Raises UnrecordableError, with
     nothing changed, for a step that cannot be replayed.
     """
-    if not len(over[0]):
-        raise UnrecordableError("no step")
+    if not len(over[0]) or len({len(array) for array in over}) > 1:
+        raise UnrecordableError("no step, or another number of them for each array")
     first = tuple(map(library.asarray, first_batch(library, over, data)))
     recording = find(step, state, first, known, record, library)
-    _start(recording, state)
-    outputs = recording.run(over, data)
-    return rebuilt(state, (array.copy() for array in recording.state)), outputs
+    with recording.lock:
+        _start(recording, state)
+        outputs = recording.run(over, data)
+        return rebuilt(state, iter([array.copy() for array in recording.state])), outputs
 
 
 def find(
     step: Step, state: Tree, batch: tuple[Array, ...], known: Known, record: Callable[..., Recording], library: Any
 ) -> Recording:
     """Return the step's recording for arrays of such shapes and dtypes, made and checked where there is none yet."""
-    shapes = tuple((x.shape, x.dtype) for x in (*map(library.asarray, leaves(state)), *batch))
-    if shapes not in known:
-        known[shapes] = None  # until it has passed; who was refused is not tried again
-        known[shapes] = _checked(step, state, batch, record, library)
-    recording = known[shapes]
+    form = structure(state), *((x.shape, x.dtype) for x in (*map(library.asarray, leaves(state)), *batch))
+    if form not in known:
+        known[form] = None  # until it has passed; who was refused is not tried again
+        known[form] = _checked(step, state, batch, record, library)
+    recording = known[form]
     if recording is None:
         raise UnrecordableError("a step that was refused before")
     return recording
@@ -153,11 +158,15 @@ def _checked(
     except Exception as error:  # a fault of the step's own comes up again where it runs as it is written
         raise UnrecordableError(f"a step that cannot be recorded: {first_line(error)}") from error
     others = tuple(_other(array, library) for array in batch)
-    after, first = step(state, others)
-    after, second = step(after, batch)
+    try:
+        with np.errstate(all="ignore"):
+            after, first = step(state, batch)
+            after, second = step(after, others)
+    except Exception as error:  # other numbers are not any function's business
+        raise UnrecordableError(f"a step that cannot be tried on other numbers: {first_line(error)}") from error
     _start(recording, state)
     try:
-        outputs = recording.run(tuple(map(library.stack, zip(others, batch, strict=True))), ())
+        outputs = recording.run(tuple(map(library.stack, zip(batch, others, strict=True))), ())
     except Exception as error:  # the library's own and its compiler's
         raise UnrecordableError(f"a step whose program fails: {first_line(error)}") from error
     expected = [*leaves(after), *map(library.stack, zip(first, second, strict=True))]
@@ -174,6 +183,8 @@ def _other(x: Array, library: Any) -> Array:
 
 def _agree(found: Array, expected: Array, library: Any) -> bool:
     """Tell whether two arrays are equal to half of their digits: a constant that should have changed is further off."""
+    if (found.shape, found.dtype) != (expected.shape, expected.dtype):
+        return False
     if found.dtype.kind != "f":
         return bool(library.array_equal(found, expected))
     tolerance = float(np.finfo(found.dtype).eps) ** 0.5
@@ -193,7 +204,7 @@ def joined(calls: list[Any], output: list[Array]) -> list[Any]:
     for join in [call for call in calls if call.joins and call.out.ndim == 1]:
         ends = itertools.accumulate(len(part) for part in join.inputs)
         makers = [_maker_to_move(part, join, calls, output) for part in join.inputs]
-        if None in makers or len(set(makers)) < len(makers):
+        if None in makers or len(set(makers)) < len(makers) or {part.dtype for part in join.inputs} != {join.out.dtype}:
             continue
         for maker, part, end in zip(makers, join.inputs, ends, strict=True):
             assert maker is not None
@@ -229,13 +240,14 @@ def in_place(
 ) -> list[Any]:
     """Return calls that leave the state after the step where it was before: written there at once, or copied in the end."""
     copies = []
-    for old, new in zip(before, after, strict=True):
+    for i, (old, new) in enumerate(zip(before, after, strict=True)):
         if same(old, new):
             continue
         if any(overlap(new, other) for other in before):
             raise UnrecordableError("a state whose parts change places")
-        maker = next((i for i, call in enumerate(calls) if call.elementwise and same(call.out, new)), None)
-        if maker is not None and _may_overwrite(calls, maker, old, new, output):
+        maker = next((k for k, call in enumerate(calls) if call.elementwise and same(call.out, new)), None)
+        others = [*after[:i], *after[i + 1 :]]
+        if maker is not None and _may_overwrite(calls, maker, old, new, [*output, *others]):
             _redirect(calls[maker:], calls[maker].out, old)
             calls[maker].out = old
         else:
@@ -253,9 +265,18 @@ def _may_overwrite(calls: list[Call], maker: int, old: Array, new: Array, output
     return all(same(x, old) for x in others) and not any(overlap(x, y) for x in output for y in (old, new))
 
 
+def structure(tree: Tree) -> Any:
+    """Return what trees share that have the same leaves in the same places: types, and keys in their order."""
+    if isinstance(tree, dict):
+        return type(tree), tuple(tree), *map(structure, tree.values())
+    if isinstance(tree, tuple | list):
+        return type(tree), *map(structure, tree)
+    return None if tree is None else ()
+
+
 def is_array(x: Any) -> bool:
     """Tell an input that is an array from a number of Python's."""
-    return not isinstance(x, bool | int | float)
+    return not isinstance(x, bool | int | float | complex)
 
 
 def same(x: Array, y: Array) -> bool:
@@ -286,7 +307,12 @@ def copied(function: Callable[..., Any], arguments: Any, options: Any, kind: Any
 
     def call(*x: Array) -> None:
         now = iter(x[:-1])
-        library.copyto(x[-1], function(*replaced(arguments, kind, now), **replaced(options, kind, now)))
+        result = function(*replaced(arguments, kind, now), **replaced(options, kind, now))
+        if result.shape != x[-1].shape:
+            raise ValueError(
+                f"{call.__name__} gave shape {result.shape} where it gave {x[-1].shape}: by its values, not shapes"
+            )
+        library.copyto(x[-1], result)
 
     call.__name__ = getattr(function, "__name__", "call")
     return call

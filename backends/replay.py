@@ -30,6 +30,10 @@ BLOCK_BYTES = 1 << 17
 """Of each array that a row of elementwise calls goes through at a time: what they hand on to each other stays in the cache."""
 
 
+BY_VALUES = ("unique", "nonzero", "flatnonzero", "argwhere", "extract", "compress", "trim_zeros")
+"""How functions begin whose results have a shape that depends on values."""
+
+
 class Recorded(np.ndarray):
     """An array, or a view of it, whose use is taken down."""
 
@@ -65,6 +69,7 @@ class Recorded(np.ndarray):
 
     __bool__ = __float__ = __int__ = __index__ = __complex__ = __contains__ = __setitem__ = _refuse
     argmax = argmin = argpartition = argsort = item = nonzero = searchsorted = tobytes = tolist = _refuse
+    byteswap = fill = itemset = partition = put = resize = setfield = setflags = sort = _refuse
 
 
 def _astype(x: Array, dtype: Any) -> Array:
@@ -133,10 +138,15 @@ class Tape:
             raise UnrecordableError(f"numpy.{ufunc.__name__}, which has several results")
         plain = [self.plain(x) for x in inputs]
         out = np.asarray(ufunc(*plain))
-        if ufunc is np.matmul and out.ndim == 2 and np.array_equal(np.dot(*plain), out):
+        if (
+            ufunc is np.matmul
+            and out.ndim == 2
+            and min(x.size for x in plain) > 1
+            and np.array_equal(np.dot(*plain), out)
+        ):
             return self._record(Call(np.dot, plain, out))  # half the overhead, the same BLAS
         if ufunc.signature is None:
-            given = [type(x) if isinstance(x, bool | int | float) else x.dtype for x in plain]
+            given = [x.dtype if isinstance(x, np.ndarray) else type(x) for x in plain]
             dtypes = ufunc.resolve_dtypes((*given, None))
             plain = [x if isinstance(x, np.ndarray) else np.asarray(x, d) for x, d in zip(plain, dtypes, strict=False)]
         return self._record(Call(ufunc, plain, out, elementwise=ufunc.signature is None))
@@ -155,6 +165,10 @@ class Tape:
 
     def function(self, function: Any, arguments: Any, options: Any) -> Any:
         """Call another function of NumPy's; a view needs no replay, and what has its place for the result gets it."""
+        if options.get("out") is not None or options.get("copy") is False:
+            raise UnrecordableError(f"{getattr(function, '__name__', function)}, which may change an array in place")
+        if getattr(function, "__name__", "").startswith(BY_VALUES):
+            raise UnrecordableError(f"{function.__name__}, the shape of whose result is decided by values")
         plain, named = self._plain_tree(arguments), self._plain_tree(options)
         result = function(*plain, **named)
         if not isinstance(result, np.ndarray | np.generic):
@@ -175,7 +189,9 @@ class Tape:
             if id(owner_of(x)) not in self._owners:
                 raise UnrecordableError("a copy that was not recorded")
             return x.view(np.ndarray)
-        return x if isinstance(x, np.ndarray | bool | int | float) else np.asarray(x)
+        if isinstance(x, np.ndarray) and id(owner_of(x)) in self._owners:
+            raise UnrecordableError("an array that is given, and used from elsewhere too")
+        return x if isinstance(x, np.ndarray | bool | int | float | complex) else np.asarray(x)
 
     def copy(self, x: Array, out: Array) -> Call:
         """Return the call that copies an array."""

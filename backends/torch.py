@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import itertools
 import re
 import sys
 import types
@@ -140,8 +139,7 @@ class TorchBackend(Backend):
             return super().fold(step, state, over, data)
         if within is TRACING:
             raise _FoldError
-        steps, numbers = within
-        compiled = steps.setdefault(next(numbers), _Compiled(step, closed=True))
+        compiled = within.setdefault(_identity(step), _Compiled(step, closed=True))
         if _counting.get():
             raise StepError(lambda: compiled(state, first_batch(self.xp, over, data)))
         over, data = small_gathered(self.xp, over, data)
@@ -201,7 +199,7 @@ class TorchBackend(Backend):
 CLOCK = "arraybench"  # the name under which torch keeps how long it has compiled
 TRACING = "tracing"
 _within: ContextVar[Any] = ContextVar("_within", default=None)
-"""What calls a fold: nobody that was compiled (None), a function that is traced, or one that folds: its steps, and a counter."""
+"""What calls a fold: nobody that was compiled (None), a function that is traced, or the steps of one that folds."""
 
 
 class _FoldError(BaseException):
@@ -298,14 +296,22 @@ class _Folds:
 
     def __init__(self, function: Callable[..., Any]) -> None:
         self._function = function
-        self._steps: dict[int, _Compiled] = {}
+        self._steps: dict[Hashable, _Compiled] = {}
 
     def __call__(self, arguments: tuple[Tree, ...], leaves: list[Array]) -> Tree:
-        token = _within.set((self._steps, itertools.count()))
+        token = _within.set(self._steps)
         try:
             return self._function(*arguments)
         finally:
             _within.reset(token)
+
+
+def _identity(step: Step) -> Hashable:
+    """Return what steps share that do the same: one that a function makes anew for each call is known by what it closes over."""
+    if not isinstance(step, types.FunctionType):
+        return step
+    seen = [cell.cell_contents for cell in step.__closure__ or ()] + [*(step.__defaults__ or ())]
+    return step.__code__, *[(type(x), repr(x)) if isinstance(x, int | float | str) else id(x) for x in seen]
 
 
 def _inductor(graph: Any, arguments: list[Array]) -> Callable[..., list[Array]]:
@@ -339,7 +345,7 @@ def _flatten(tree: Tree, leaves: list[Array]) -> Hashable:
         return type(tree), *[_flatten(branch, leaves) for branch in tree]
     if isinstance(tree, dict):
         return dict, *[(key, _flatten(branch, leaves)) for key, branch in tree.items()]
-    return type(tree), tree
+    return type(tree), repr(tree) if isinstance(tree, float) else tree  # 0.0 and -0.0 are equal
 
 
 def _rebuild(tree: Tree, leaves: Iterator[Array]) -> Tree:

@@ -353,3 +353,45 @@ def test_a_profile_tells_the_loops_of_a_function():
     compiled = backend.compile(lambda x: xp.exp(x) * 2.0)
     compiled(np.ones(5))
     assert [(own.what, own.times) for own in backend.profile(compiled, np.ones(5))] == [("loops: exp multiply (5,)", 1)]
+
+
+KINDS = {
+    "truth values": (lambda m: (m @ m) * 1, [np.eye(2, dtype=bool)], [np.ones((2, 2), bool)]),
+    "three axes": (
+        lambda v, b: v @ b,
+        [np.ones(2), np.ones((2, 2, 1))],
+        [np.array([1.0, 2.0]), np.arange(4.0).reshape(2, 2, 1)],
+    ),
+    "whole powers": (lambda x, n: x**n, [np.ones(2), np.ones(2, int)], [np.array([0.0, 0.999]), np.array([-1, 12345])]),
+    "powers of whole": (lambda x, n: x**n, [np.ones(1, int), np.ones(1, int)], [np.array([7]), np.array([2**31 - 1])]),
+    "too large": (lambda a: a + 1 > a, [np.ones(1, int)], [np.array([2**63 - 1])]),
+    "one element": (lambda a, b: a @ b, [np.ones((1, 1)), np.ones((1, 1))], [np.array([[np.nan]]), np.zeros((1, 1))]),
+    "complex": (lambda x: x * 1j, [np.ones(3, "float32")], [np.arange(3, dtype="float32")]),
+    "stacked": (lambda x: xp.stack([x, 2 * x]), [np.ones(4)], [np.arange(4.0)]),
+    "asarray": (lambda x: xp.asarray(x) * 2.0, [np.ones((1, 3))], [np.arange(3.0)[None]]),
+    "by values": (xp.unique_values, [np.array([1.0, 2.0, 3.0])], [np.array([2.0, 2.0, 2.0])]),
+    "not defined elsewhere": (
+        xp.linalg.cholesky,
+        [np.array([[2.0, 1.0], [1.0, 3.0]])],
+        [np.array([[4.0, 1.0], [1.0, 3.0]])],
+    ),
+    "no argument": (lambda: xp.ones(3), [], []),
+}
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_compiled_function_gives_what_it_gives_as_it_is(kind, compiling):
+    function, first, then = KINDS[kind]
+    compiled = compiling.compile(function)
+    compiled(*first)
+    for found, expected in zip(leaves(compiled(*then)), leaves(function(*then)), strict=True):
+        assert found.dtype == expected.dtype
+        np.testing.assert_allclose(found, expected, rtol=1e-15, atol=0)
+
+
+def test_an_array_that_is_captured_and_given_is_not_confused(compiling):
+    captured = np.ones(3)
+    compiled = compiling.compile(lambda x: x + captured)
+    compiled(captured)
+    np.testing.assert_array_equal(compiled(np.arange(3.0)), np.arange(3.0) + 1.0)

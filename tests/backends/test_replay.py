@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import NamedTuple
 
@@ -322,3 +323,113 @@ def test_what_is_stacked_is_recorded_whatever_the_first_batch_is(fold, rows):
     state, stacked = np.ones(rows), (np.random.default_rng(0).normal(size=(6, rows)),)
     stacked[0][0] = 1.0
     assert_agree(fold(stacks, state, stacked, (), {}), loop(stacks, state, stacked))
+
+
+def twice(state, batch):
+    new = batch[0] * 2.0
+    return (new, new), ()
+
+
+def with_a_view(state, batch):
+    new = batch[0] * 2.0
+    return (new, new[::-1]), ()
+
+
+def in_a_concat(state, batch):
+    new = batch[0] * 2.0
+    return (new, xp.concat([new, batch[0] * 3.0])[:4]), ()
+
+
+def of_two_dtypes(state, batch):
+    return state, (xp.concat([xp.astype(batch[0], xp.int32), xp.astype(batch[0] * 1e9, xp.int64)]),)
+
+
+def hands_out_the_batch(state, batch):
+    return state, (batch[0], batch[0] * 1.0, batch[0][:1])
+
+
+def by_one_number(state, batch):
+    return state, (batch[0][:, None] @ xp.ones((1, 1)),)
+
+
+def stacks_what_stays(state, batch):
+    return state, (xp.stack([state[0], state[1]]) * batch[0],)
+
+
+@pytest.mark.parametrize(
+    "step", [twice, with_a_view, in_a_concat, of_two_dtypes, hands_out_the_batch, by_one_number, stacks_what_stays]
+)
+def test_what_a_step_hands_on_twice_or_as_it_is_arrives(fold, step):
+    generator = np.random.default_rng(0)
+    state = generator.normal(size=4), generator.normal(size=4)
+    for first in (np.zeros((2, 4)), generator.normal(size=(5, 4)), np.full((1, 4), np.nan)):
+        known = {}
+        try:
+            fold(step, state, (first,), (), known)
+            found = fold(step, (state[1], state[0]), (stacked := generator.normal(size=(3, 4)),), (), known)
+        except UnrecordableError:
+            continue  # it runs as it is written
+        assert_agree(found, loop(step, (state[1], state[0]), (stacked,)))
+
+
+@pytest.mark.parametrize("others", [{"v": np.ones(3), "m": np.zeros(3)}, {"m": np.zeros(3), "v": np.ones(3)}])
+def test_a_states_names_keep_what_is_theirs_in_any_order(fold, others):
+    def step(state, batch):
+        return {name: x + batch[0] * (1.0 if name == "m" else -1.0) for name, x in state.items()}, ()
+
+    known, over = {}, (np.arange(6.0).reshape(2, 3),)
+    fold(step, {"m": np.zeros(3), "v": np.ones(3)}, over, (), known)
+    after, _ = fold(step, others, over, (), known)
+    np.testing.assert_array_equal(after["m"], over[0].sum(axis=0))
+    np.testing.assert_array_equal(after["v"], 1.0 - over[0].sum(axis=0))
+
+
+def test_a_step_that_returns_its_state_in_another_order_is_refused(fold):
+    def step(state, batch):
+        return {"v": state["v"] * 2.0, "m": state["m"] * 3.0}, ()
+
+    with pytest.raises(UnrecordableError, match="does not keep its structure"):
+        fold(step, {"m": np.ones(3), "v": np.ones(3)}, (np.zeros((2, 3)),), (), {})
+
+
+def test_threads_that_fold_one_step_do_not_share_its_numbers(fold):
+    known = {}
+
+    def step(state, batch):
+        return state * 0.5 + batch[0], (state,)
+
+    def folded(seed):
+        over = (np.random.default_rng(seed).normal(size=(20, 500)),)
+        return fold(step, np.zeros(500), over, (), known), loop(step, np.zeros(500), over)
+
+    folded(0)
+    with ThreadPoolExecutor(4) as pool:
+        for found, expected in pool.map(folded, range(40)):
+            assert_agree(found, expected)
+
+
+def sorts_in_place(state, batch):
+    doubled = batch[0] * 2.0
+    doubled.sort()
+    return state, (doubled,)
+
+
+def clips_in_place(state, batch):
+    doubled = batch[0] * 2.0
+    np.clip(doubled, -1.0, 1.0, out=doubled)
+    return state, (doubled,)
+
+
+def shaped_by_values(state, batch):
+    return state + xp.sum(xp.unique_values(batch[0])), ()
+
+
+@pytest.mark.parametrize("step", [sorts_in_place, clips_in_place, shaped_by_values])
+def test_what_changes_in_place_or_has_its_shape_by_values_is_refused(fold, step):
+    with pytest.raises(UnrecordableError):
+        fold(step, np.zeros(()), (np.zeros((2, 3)),), (), {})
+
+
+def test_lengths_that_differ_are_refused_as_by_a_loop():
+    with pytest.raises(ValueError, match="zip"):
+        numpy.fold(lambda state, batch: (state + batch[0], ()), np.zeros(()), (np.ones(3), np.ones(5)))
