@@ -46,9 +46,9 @@ def test_a_moved_call_has_other_arguments_and_the_same_result():
     backend = backends.get("numpy")
     problem = workloads.build(CASE, backend, 32)
     call = measure.Call(problem, backend)
-    before, arguments = problem.outputs(call(), backend.to_numpy), call._arguments
+    before, arguments = problem.outputs(call(), backend.to_numpy), call.arguments
     call.move()
-    assert call._arguments is not arguments
+    assert call.arguments is not arguments
     for old, new in zip(before, problem.outputs(call(), backend.to_numpy), strict=True):
         np.testing.assert_array_equal(old, new)
 
@@ -57,6 +57,6 @@ def test_a_library_that_places_its_arrays_itself_is_left_alone(backend):
     if backend.name == "numpy":
         return
     call = measure.Call(workloads.build(CASE, backend, 32), backend)
-    arguments = call._arguments
+    arguments = call.arguments
     call.move()
-    assert call._arguments is arguments
+    assert call.arguments is arguments
