@@ -52,6 +52,7 @@ class NumbaBackend(NumpyBackend):
         return _Compiled(function)
 
     def fold(self, step: Step, state: Tree, over: tuple[Array, ...], data: tuple[Array, ...] = ()) -> tuple[Tree, Tree]:
+        replay.refuse_within(state, over, data)
         over, data = small_gathered(self.xp, over, data)
         if self._is_worth_compiling(step, state, over):
             with contextlib.suppress(UnrecordableError):  # it is folded as by NumPy then

@@ -13,7 +13,7 @@ import numpy as np
 import threadpoolctl
 
 from backends import replay
-from backends.base import Array, Backend, Spent, Step, Tree, leaves, small_gathered
+from backends.base import Array, Backend, Spent, Step, Tree, small_gathered
 
 MASKS = {np.dtype(np.float32): np.dtype(np.int32), np.dtype(np.float64): np.dtype(np.int64)}
 
@@ -82,8 +82,7 @@ class NumpyBackend(Backend):
         return isinstance(array, np.ndarray | np.generic)
 
     def fold(self, step: Step, state: Tree, over: tuple[Array, ...], data: tuple[Array, ...] = ()) -> tuple[Tree, Tree]:
-        if any(isinstance(x, replay.Recorded) for x in (*leaves(state), *over, *data)):
-            raise replay.UnrecordableError("a fold")
+        replay.refuse_within(state, over, data)
         over, data = small_gathered(self.xp, over, data)
         try:
             return replay.fold(step, state, over, data, self._recordings.setdefault(step, {}))

@@ -307,6 +307,12 @@ class Recording(recording.Recording):
         return outputs
 
 
+def refuse_within(*trees: Tree) -> None:
+    """Raise UnrecordableError for a fold within what is recorded: it would be taken down with the numbers of its first time."""
+    if any(isinstance(x, Recorded) for x in leaves(trees)):
+        raise UnrecordableError("a fold")
+
+
 def fold(
     step: Step,
     state: Tree,

@@ -16,6 +16,8 @@ import backends
 from backends import loopnests, nests, numba, replay
 from backends.base import leaves
 from backends.loopnests import Program
+from bench import workloads
+from bench.cases import Case
 from bench.conform.suite import REQUIREMENTS
 
 numpy = backends.get("numpy")
@@ -395,3 +397,12 @@ def test_an_array_that_is_captured_and_given_is_not_confused(compiling):
     compiled = compiling.compile(lambda x: x + captured)
     compiled(captured)
     np.testing.assert_array_equal(compiled(np.arange(3.0)), np.arange(3.0) + 1.0)
+
+
+@pytest.mark.parametrize("network", ["coffee-2-3-1", "wide-784-512-512-10"])
+def test_an_epoch_is_folded_by_loops_and_not_by_numpys_calls(network, compiling):
+    case = Case("epoch", network, "fold", 32)
+    problem = workloads.build(case, compiling, 32, epoch_rows=64)
+    problem.function(*problem.arguments(compiling))
+    (known,) = compiling._programs.values()
+    assert [type(recording) for recording in known.values()] == [Program]

