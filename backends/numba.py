@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from backends import recording, replay
-from backends.base import Array, Step, Tree, leaves, library_missing, rebuilt, small_gathered
+from backends.base import Array, Step, Tree, leaves, library_missing, rebuilt
 from backends.numpy import NumpyBackend
 from backends.recording import UnrecordableError
 
@@ -51,13 +51,11 @@ class NumbaBackend(NumpyBackend):
     def compile(self, function: Callable[..., Any]) -> Callable[..., Any]:
         return _Compiled(function)
 
-    def fold(self, step: Step, state: Tree, over: tuple[Array, ...], data: tuple[Array, ...] = ()) -> tuple[Tree, Tree]:
-        replay.refuse_within(state, over, data)
-        over, data = small_gathered(self.xp, over, data)
+    def _replayed(self, step: Step, state: Tree, over: tuple[Array, ...], data: tuple[Array, ...]) -> tuple[Tree, Tree]:
         if self._is_worth_compiling(step, state, over):
             with contextlib.suppress(UnrecordableError):  # it is folded as by NumPy then
                 return replay.fold(step, state, over, data, self._programs.setdefault(step, {}), loopnests.Program)
-        return super().fold(step, state, over, data)
+        return super()._replayed(step, state, over, data)
 
     def _is_worth_compiling(self, step: Step, state: Tree, over: tuple[Array, ...]) -> bool:
         """Tell it by the work of all steps of such batches so far: by no clock, so that a second run does the same."""

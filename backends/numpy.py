@@ -31,9 +31,8 @@ def _reshape(x: Array, /, shape: tuple[int, ...], *, copy: bool | None = None) -
 
 
 def _stack(arrays: Sequence[Array], /, *, axis: int = 0) -> Array:
-    plain = axis == 0 and set(map(type, arrays)) == {
-        np.ndarray
-    }  # np.asarray would take a recorded array for its numbers
+    # np.asarray is quicker, but would take a recorded array for its numbers.
+    plain = axis == 0 and set(map(type, arrays)) == {np.ndarray}
     return np.asarray(arrays) if plain else np.stack(arrays, axis=axis)
 
 
@@ -85,9 +84,13 @@ class NumpyBackend(Backend):
         replay.refuse_within(state, over, data)
         over, data = small_gathered(self.xp, over, data)
         try:
-            return replay.fold(step, state, over, data, self._recordings.setdefault(step, {}))
+            return self._replayed(step, state, over, data)
         except replay.UnrecordableError:
             return super().fold(step, state, over, data)
+
+    def _replayed(self, step: Step, state: Tree, over: tuple[Array, ...], data: tuple[Array, ...]) -> tuple[Tree, Tree]:
+        """Fold by a recording of the step; raise UnrecordableError where it has none."""
+        return replay.fold(step, state, over, data, self._recordings.setdefault(step, {}))
 
     def profile(self, function: Callable[..., Any], *arguments: Tree) -> list[Spent] | None:
         return replay.profile(lambda: function(*arguments))

@@ -19,6 +19,9 @@ import numpy as np
 
 from backends.base import Array, Step, Tree, first_batch, first_line, leaves, rebuilt
 
+BY_VALUES = ("unique", "nonzero", "flatnonzero", "argwhere", "extract", "compress", "trim_zeros")
+"""How functions begin whose results have a shape that depends on values."""
+
 
 class UnrecordableError(Exception):
     """A step does something that cannot be replayed, as told by the message."""
@@ -125,7 +128,7 @@ def fold(
     with recording.lock:
         _start(recording, state)
         outputs = recording.run(over, data)
-        return rebuilt(state, iter([array.copy() for array in recording.state])), outputs
+        return rebuilt(state, (array.copy() for array in recording.state)), outputs
 
 
 def find(
@@ -302,17 +305,19 @@ def replaced(tree: Tree, kind: Any, others: Iterator[Any]) -> Tree:
 def copied(function: Callable[..., Any], arguments: Any, options: Any, kind: Any, library: Any) -> Callable[..., None]:
     """Return a function that has no place for its result as one that copies it into its last argument.
 
-    The arguments before that are, in their order, in the places of what is of a kind among the arguments and options.
+    The arguments before that are, in their order, in the places of what is of a kind among the arguments and options. Raises
+    UnrecordableError for a function whose result's shape depends on values.
     """
+    name = getattr(function, "__name__", "call")
+    if name.startswith(BY_VALUES):
+        raise UnrecordableError(f"{name}, the shape of whose result is decided by values")
 
     def call(*x: Array) -> None:
         now = iter(x[:-1])
         result = function(*replaced(arguments, kind, now), **replaced(options, kind, now))
         if result.shape != x[-1].shape:
-            raise ValueError(
-                f"{call.__name__} gave shape {result.shape} where it gave {x[-1].shape}: by its values, not shapes"
-            )
+            raise ValueError(f"{name} gave shape {result.shape} where it gave {x[-1].shape}: by its values, not shapes")
         library.copyto(x[-1], result)
 
-    call.__name__ = getattr(function, "__name__", "call")
+    call.__name__ = name
     return call

@@ -30,10 +30,6 @@ BLOCK_BYTES = 1 << 17
 """Of each array that a row of elementwise calls goes through at a time: what they hand on to each other stays in the cache."""
 
 
-BY_VALUES = ("unique", "nonzero", "flatnonzero", "argwhere", "extract", "compress", "trim_zeros")
-"""How functions begin whose results have a shape that depends on values."""
-
-
 class Recorded(np.ndarray):
     """An array, or a view of it, whose use is taken down."""
 
@@ -167,8 +163,6 @@ class Tape:
         """Call another function of NumPy's; a view needs no replay, and what has its place for the result gets it."""
         if options.get("out") is not None or options.get("copy") is False:
             raise UnrecordableError(f"{getattr(function, '__name__', function)}, which may change an array in place")
-        if getattr(function, "__name__", "").startswith(BY_VALUES):
-            raise UnrecordableError(f"{function.__name__}, the shape of whose result is decided by values")
         plain, named = self._plain_tree(arguments), self._plain_tree(options)
         result = function(*plain, **named)
         if not isinstance(result, np.ndarray | np.generic):
