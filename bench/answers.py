@@ -14,7 +14,7 @@ from bench.cases import CONTROL, FUNCTION
 from bench.comparison import EAGER, OURS
 from bench.statistics import CONFIDENCE, Estimate
 from bench.table import EMPTY
-from bench.wording import MARKS, ONE_EXAMPLE, PEER_TITLES, times
+from bench.wording import MARKS, ONE_EXAMPLE, PEER_TITLES, times, without_blanks
 
 Summary = pd.DataFrame
 Row = dict[Any, Any]
@@ -116,8 +116,9 @@ class Answer(NamedTuple):
         """Return in which case, or over which peer, the greatest or the least speed-up is, but for hidden ones."""
         told = self.rows[~self.hidden(beyond=HOPELESS)]
         row = told.loc[getattr(told[self.comparison.name], which)()]
-        case = " ".join(part for part in (row["workload"], row["network"]) if part != EMPTY["str"])
-        return f"over {row['backend']}" if self.question == PEERS else f"in {case}"
+        if self.question == PEERS:
+            return f"over {row['backend']}"
+        return f"in {without_blanks(row['workload'], row['network'])}"
 
     def __str__(self) -> str:
         return f"{self.title}: {self.reach}, {self.counted}" + (f"; {self.remarks}" if self.remarks else "")
@@ -167,10 +168,8 @@ def by_question(frame: Summary) -> dict[str, list[Answer]]:
 
 def _answers(frame: Summary) -> Iterator[Answer]:
     """Yield the answers to all questions, each with the rows that have its speed-up."""
-    parts = (
-        [_over_peers, _precision_answers] if in_precisions(frame) else [_three_answers, _over_peers, _precision_answers]
-    )
-    for answer in itertools.chain.from_iterable(part(frame) for part in parts):
+    three = [] if in_precisions(frame) else _three_answers(frame)
+    for answer in itertools.chain(three, _over_peers(frame), _precision_answers(frame)):
         yield answer._replace(rows=answer.rows[answer.rows[f"{answer.comparison.name}_ci_low"].notna()])
 
 
@@ -210,12 +209,12 @@ def not_had(frame: Summary) -> Iterator[str]:
             yield f"{own!s}: {'; '.join(rows['reason'].unique())}"
 
 
-def controls(frame: Summary) -> Iterator[str]:
+def controls(frame: Summary, answered: dict[str, list[Answer]]) -> Iterator[str]:
     """Yield what the run knows of its own error: what two equal cases differed by, and the least that it could have seen.
 
-    Where noise hides one of them, or all that answers a question, what to do about it comes last.
+    Where noise hides one of them, or all that answers a question as `by_question` has it, what to do about it comes last.
     """
-    disturbed = any(answer.says_nothing for found in by_question(frame).values() for answer in found)
+    disturbed = any(answer.says_nothing for found in answered.values() for answer in found)
     equals = frame[(frame["implementation"] == CONTROL) & frame["speedup_ci_low"].notna()]
     for row in equals.to_dict("records"):
         equal, pair = estimate(row, "speedup"), f"Two equal cases, {row['workload']} {row['network']}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from statistics import median
 from typing import Any
@@ -51,7 +52,7 @@ def prepare(
     the gate.
     """
     require(case, backend)
-    within = backend.tf32 if case.tf32 else contextlib.nullcontext
+    within = allowing(case, backend)
     with within():
         return replace(_prepared(case, backend, budget_s, examples, problem), slow_down=slow_down, within=within)
 
@@ -129,19 +130,18 @@ def _first_call(problem: Problem, backend: Backend, examples: int) -> _Started:
     """
     compiled_s = backend.compile_seconds()
     try:
-        watch = _watched(problem.on_other_numbers(), backend)
+        first_call_s, helpers_s = _timed(Call(problem.on_other_numbers(), backend), backend)
     except Exception:  # it may not be defined there, and what else fails does so again
-        watch = _watched(problem, backend)
+        first_call_s, helpers_s = _timed(Call(problem, backend), backend)
     compile_s = backend.compile_seconds() - compiled_s
-    return _Started(problem, Call(problem, backend), examples, watch.seconds, compile_s, watch.helpers_cpu_seconds)
+    return _Started(problem, Call(problem, backend), examples, first_call_s, compile_s, helpers_s)
 
 
-def _watched(problem: Problem, backend: Backend) -> Stopwatch:
-    """Return the watch over a call of a problem's function on arguments that are placed for it alone."""
-    arguments = place(problem, backend)
+def _timed(call: Call, backend: Backend) -> tuple[float, float]:
+    """Return the seconds that a call takes, and the processor seconds of other threads in it."""
     with Stopwatch() as watch:
-        backend.synchronize(problem.function(*arguments))
-    return watch
+        call_s = seconds(call, backend)
+    return call_s, watch.helpers_cpu_seconds
 
 
 def _is_helped(started: _Started, backend: Backend) -> bool:
@@ -210,6 +210,11 @@ def _subnormals(array: Any) -> int:
     if array.dtype.kind != "f":
         return 0
     return int(((array != 0) & (np.abs(array) < np.finfo(array.dtype).tiny)).sum())
+
+
+def allowing(case: Case, backend: Backend) -> Callable[[], contextlib.AbstractContextManager[Any]]:
+    """Return within what a case's calls must be made: what lets products of float32 be TF32, or nothing."""
+    return backend.tf32 if case.tf32 else contextlib.nullcontext
 
 
 def require(case: Case, backend: Backend) -> None:

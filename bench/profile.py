@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import sys
 from statistics import median
 from typing import Any, NamedTuple
@@ -17,7 +16,7 @@ from bench import clock, jsonable, terminal, workloads
 from bench.arguments import add_help, at_least
 from bench.cases import SUITES, Case, matching
 from bench.driver import timed
-from bench.preparation import UnmeasuredError, require
+from bench.preparation import UnmeasuredError, allowing, require
 from bench.wording import scaled
 
 CALLS = 5  # that are timed before one is watched
@@ -91,7 +90,7 @@ def profile(case: Case, backend: Backend) -> Profile:
         require(case, backend)
     except UnmeasuredError as error:
         raise UntoldError(f"{case.id} on {backend.spec}: {error}") from error
-    with backend.tf32() if case.tf32 else contextlib.nullcontext():
+    with allowing(case, backend)():
         problem = workloads.build(case, backend, case.batch_size)
         arguments = problem.arguments(backend)
 

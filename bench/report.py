@@ -50,11 +50,12 @@ def show(summary: Summary, console: Console) -> None:
     if lost := list(_lost(frame)):
         console.print("", *lost, sep="\n", markup=False, highlight=False)
     console.print()
-    for question, found in by_question(told).items():
+    answered = by_question(told)
+    for question, found in answered.items():
         console.print(question, style="bold", highlight=False)
         for line in [f"{answer.word}. {answer}" for answer in found] or ["Not measured."]:
             console.print(terminal.indented(line, console.width, "  "), markup=False, highlight=False)
-    for line in (*not_had(told), *controls(frame)):
+    for line in (*not_had(told), *controls(frame, answered)):
         console.print(line, markup=False, highlight=False)
 
 

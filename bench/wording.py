@@ -23,6 +23,11 @@ LEGEND = (
 ROOMY = 120  # columns of a terminal from which on intervals are spelled out
 
 
+def without_blanks(*names: str) -> str:
+    """Return names in a row, but those that say that there is none."""
+    return " ".join(name for name in names if name != "-")
+
+
 def unit(kind: str) -> str:
     """Return what a time of that kind of work is shown of."""
     return "example" if kind in ONE_EXAMPLE else {"epoch": "epoch", "matmul": "product"}.get(kind, "call")

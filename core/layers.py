@@ -68,7 +68,7 @@ class Input:
 
 @dataclass(frozen=True, kw_only=True)
 class Layer:
-    """What every layer is. The three pure methods below are a new layer's whole contract."""
+    """What every layer is. The four pure methods below are a new layer's whole contract."""
 
     name: str = field(default="", compare=False)
     trainable: bool = True

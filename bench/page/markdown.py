@@ -22,10 +22,11 @@ def _run(run: Run) -> Iterator[str]:
     yield ""
     yield "| question | here | times faster | verdicts | what |"
     yield "|---|---|---|---|---|"
-    for question, found in by_question(run.told).items():
+    answered = by_question(run.told)
+    for question, found in answered.items():
         for word, *cells in map(_cells, found) if found else [["Not measured", "", "", ""]]:
             yield f"| {' | '.join(map(escaped, (question, f'**{word}**', *cells)))} |"
-    for line in (*controls(run.rows), *not_had(run.told)):
+    for line in (*controls(run.rows, answered), *not_had(run.told)):
         yield ""
         yield escaped(line)
     if lost := wrong([run]):

@@ -22,7 +22,10 @@ def render(runs: Sequence[Run], drawn: Sequence[charts.Chart]) -> str:
     library = Markup(charts.script().replace("</script", "<\\/script"))
     return _environment().get_template("page.html").render(
         runs=runs,
-        answers=[(run, by_question(run.told), list(controls(run.rows)), list(not_had(run.told))) for run in runs],
+        answers=[
+            (run, answered, list(controls(run.rows, answered)), list(not_had(run.told)))
+            for run, answered in ((run, by_question(run.told)) for run in runs)
+        ],
         wrong=tables.wrong(runs),
         all_rows=tables.of_all_rows(runs),
         charts=drawn,

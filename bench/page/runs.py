@@ -15,7 +15,7 @@ from bench.cases import CONTROL
 from bench.compare.changes import expect_finished
 from bench.statistics import Estimate
 from bench.table import ResultsError, read_machine, read_results
-from bench.wording import unit
+from bench.wording import unit, without_blanks
 
 
 @dataclass(frozen=True)
@@ -60,11 +60,6 @@ def _run(letter: str, label: str, folder: Path) -> Run:
 def overlaid(runs: Sequence[Run]) -> Summary:
     """Return the rows of all runs in one table."""
     return pd.concat([run.rows for run in runs], ignore_index=True)
-
-
-def without_blanks(*names: str) -> str:
-    """Return names in a row, but those that say that there is none."""
-    return " ".join(name for name in names if name != "-")
 
 
 def in_precision(name: str, row: Row) -> str:

@@ -69,7 +69,8 @@ def test_the_control_is_told_in_a_sentence_and_not_in_the_table(summary):
 def test_a_control_that_noise_hides_says_so_and_prints_no_range(summary):
     control = summary["implementation"] == CONTROL
     summary.loc[control, ["speedup_ci_low", "speedup_ci_high", "verdict"]] = 1e-5, 4e4, "UNRESOLVED"
-    told = list(answers.controls(answers.marked(summary)))
+    frame = answers.marked(summary)
+    told = list(answers.controls(frame, answers.by_question(frame)))
     assert told == ["Two equal cases, forward coffee-2-3-1: nothing can be said.", answers.DISTURBED]
 
 
